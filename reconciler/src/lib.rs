@@ -1,0 +1,1 @@
+//! LOOK, DO, TELL.

@@ -1,0 +1,2 @@
+//! The `reeve` command.
+fn main() {}

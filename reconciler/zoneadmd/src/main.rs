@@ -1,0 +1,2 @@
+//! The per-zone supervisor.
+fn main() {}

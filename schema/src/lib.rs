@@ -1,0 +1,1 @@
+//! What is WANTED: zone manifests, their validation and their JSON Schema. Pure: no I/O.

@@ -1,0 +1,1 @@
+//! What IS and what MAY come next. Pure: no I/O, no clock, no kernel.
