@@ -1,1 +1,20 @@
-//! What is WANTED: zone manifests, their validation and their JSON Schema. Pure: no I/O.
+//! What is WANTED: zone manifests, their validation and their JSON Schema. Pure: no I/O, no clock, no kernel.
+//!
+//! [`load`] takes the text of manifest files and gives either a [`ManifestSet`] in which every rule holds, or every
+//! [`Problem`] at once.
+#![forbid(unsafe_code)]
+
+pub mod address;
+mod load;
+pub mod manifest;
+pub mod name;
+mod problem;
+pub mod quantity;
+pub mod signal;
+mod text;
+
+pub use load::{Limits, LoadedZone, ManifestSet, Origin, SourceFile, load};
+pub use manifest::{Deletion, DesiredState, Zone};
+pub use name::ZoneName;
+pub use problem::{Problem, Problems};
+pub use text::TextError;

