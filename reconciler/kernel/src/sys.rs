@@ -1,0 +1,555 @@
+//! The system calls that no library wraps, and the only file of Reeve that may hold `unsafe`. Each block names the
+//! invariant that makes it sound. Wrappers keep the manual's names; they decide nothing.
+#![allow(unsafe_code, reason = "this is the one file that may")]
+
+use crate::error::{Context, Error, Result};
+use libc::{c_char, c_int, c_long, c_void};
+use rustix::io::Errno;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("Reeve knows only x86_64 so far: clone3 on a stack of its own and the seccomp filter are per architecture");
+
+/// Flags of clone3(2), setns(2) and unshare(2), by the manual's names without `CLONE_`.
+pub mod flags {
+    /// New mount namespace.
+    pub const NEWNS: u64 = libc::CLONE_NEWNS as u64;
+    /// New UTS namespace.
+    pub const NEWUTS: u64 = libc::CLONE_NEWUTS as u64;
+    /// New IPC namespace.
+    pub const NEWIPC: u64 = libc::CLONE_NEWIPC as u64;
+    /// New user namespace.
+    pub const NEWUSER: u64 = libc::CLONE_NEWUSER as u64;
+    /// New PID namespace for the child.
+    pub const NEWPID: u64 = libc::CLONE_NEWPID as u64;
+    /// New network namespace.
+    pub const NEWNET: u64 = libc::CLONE_NEWNET as u64;
+    /// New cgroup namespace.
+    pub const NEWCGROUP: u64 = libc::CLONE_NEWCGROUP as u64;
+    pub(super) const VM: u64 = libc::CLONE_VM as u64;
+    pub(super) const VFORK: u64 = libc::CLONE_VFORK as u64;
+    pub(super) const PIDFD: u64 = libc::CLONE_PIDFD as u64;
+    pub(super) const CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+    pub(super) const INTO_CGROUP: u64 = 0x2_0000_0000;
+}
+
+/// `struct clone_args` of clone3(2), version 2 (Linux 5.7).
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// A child just made: its process ID in the caller's PID namespace and a descriptor that names it for good.
+#[derive(Debug)]
+pub struct Child {
+    /// Process ID as the caller sees it.
+    pub pid: i32,
+    /// pidfd of the child, close-on-exec.
+    pub pidfd: OwnedFd,
+}
+
+/// Which side of [`fork`] the caller is on.
+#[derive(Debug)]
+pub enum Fork {
+    /// The new process.
+    Child,
+    /// The old one.
+    Parent(Child),
+}
+
+fn clone_args(flags: u64, cgroup: Option<BorrowedFd<'_>>, pidfd: &mut c_int) -> CloneArgs {
+    let mut args = CloneArgs {
+        flags: flags | flags::PIDFD,
+        pidfd: ptr::from_mut(pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = cgroup {
+        args.flags |= flags::INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    args
+}
+
+/// clone3(2) as fork(2) with `flags`, the child born in `cgroup` when one is given.
+///
+/// Only for processes with one thread: the child goes on with a copy of the whole address space.
+///
+/// # Errors
+/// The errno of clone3(2); EBUSY where the cgroup may hold no processes, EPERM without the needed capability.
+pub fn fork(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork> {
+    let mut pidfd: c_int = -1;
+    let args = clone_args(flags, cgroup, &mut pidfd);
+    // SAFETY: `args` is a clone_args of the size given and outlives the call; without CLONE_VM the child has a copy of
+    // this stack, so it returns here like fork(2).
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &args, size_of::<CloneArgs>()) };
+    match pid {
+        0 => Ok(Fork::Child),
+        pid if pid > 0 => {
+            // SAFETY: CLONE_PIDFD stored a new descriptor that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Fork::Parent(Child { pid: pid as i32, pidfd }))
+        }
+        _ => Err(Error::os("clone3", format!("flags={flags:#x}"), last_errno())),
+    }
+}
+
+/// A stack for children that share the caller's memory until they exec; kept so that it is mapped once.
+pub struct Stack(Vec<u128>);
+
+impl Stack {
+    /// 128 KiB: ample for a child that only makes system calls.
+    pub fn new() -> Self {
+        Self(vec![0; 8192])
+    }
+
+    fn top(&mut self) -> *mut u128 {
+        // SAFETY: one past the end of the allocation is a valid pointer; u128 keeps it 16-byte aligned as the ABI asks.
+        unsafe { self.0.as_mut_ptr().add(self.0.len()) }
+    }
+}
+
+impl Default for Stack {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The argument a vforked child is started with: a closure, type-erased.
+struct Entry<'a> {
+    body: &'a mut dyn FnMut() -> i32,
+}
+
+extern "C" fn enter(entry: *mut c_void) -> c_int {
+    // SAFETY: `vfork` passes a pointer to an `Entry` on the parent's stack, and the parent stands still until this
+    // child has exec'd or exited.
+    let entry = unsafe { &mut *entry.cast::<Entry<'_>>() };
+    (entry.body)()
+}
+
+/// clone3(2) with CLONE_VM and CLONE_VFORK: the child runs `body` on `stack` in the caller's memory while the calling
+/// thread waits, until it execs or `body` returns its exit status. No page of the caller is copied, so this costs the
+/// same from a large process as from a small one.
+///
+/// `body` must keep to system calls on what was prepared before: no locks, no allocation (another thread of the caller
+/// may hold the allocator's lock), no panic. What it leaves in memory is seen by the caller.
+///
+/// # Errors
+/// The errno of clone3(2).
+pub fn vfork(
+    flags: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+    stack: &mut Stack,
+    body: &mut dyn FnMut() -> i32,
+) -> Result<Child> {
+    let mut pidfd: c_int = -1;
+    let mut args = clone_args(flags | flags::VM | flags::VFORK | flags::CLEAR_SIGHAND, cgroup, &mut pidfd);
+    let top = stack.top() as u64;
+    let size = (stack.0.len() * size_of::<u128>()) as u64;
+    args.stack = top - size;
+    args.stack_size = size;
+    let mut entry = Entry { body };
+    let blocked = SignalMask::block_all();
+    let pid: c_long;
+    // SAFETY: the child gets a stack of its own (args.stack), never returns from this block (it ends in exit_group) and
+    // shares memory only while CLONE_VFORK holds the parent here. r12 and r13 survive the call in both. Signals are
+    // blocked, so no handler of the caller runs on the child's stack.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r12",
+            "call r13",
+            "mov edi, eax",
+            "mov eax, 231",
+            "syscall",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 => pid,
+            in("rdi") &raw const args,
+            in("rsi") size_of::<CloneArgs>(),
+            in("r12") &raw mut entry,
+            in("r13") enter as *const () as usize,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    drop(blocked);
+    if pid < 0 {
+        let errno = Errno::from_raw_os_error(-pid as i32);
+        return Err(Error::os("clone3", format!("VM|VFORK flags={flags:#x}"), errno));
+    }
+    // SAFETY: CLONE_PIDFD stored a new descriptor that nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Child { pid: pid as i32, pidfd })
+}
+
+/// All signals blocked for the calling thread until dropped.
+pub struct SignalMask(libc::sigset_t);
+
+impl SignalMask {
+    /// Blocks every signal of the calling thread and remembers the mask it had.
+    pub fn block_all() -> Self {
+        // SAFETY: both sets are plain data owned here; the calls only read one and write the other.
+        unsafe {
+            let mut all: libc::sigset_t = std::mem::zeroed();
+            let mut old: libc::sigset_t = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut old);
+            Self(old)
+        }
+    }
+}
+
+impl Drop for SignalMask {
+    fn drop(&mut self) {
+        // SAFETY: restores the set that block_all was given by the kernel.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut());
+        }
+    }
+}
+
+/// Blocks `signals` and returns a descriptor that reads them: signalfd(2), non-blocking, close-on-exec.
+///
+/// # Errors
+/// The errno of signalfd4(2).
+pub fn signalfd(signals: &[c_int]) -> Result<OwnedFd> {
+    // SAFETY: the set is plain data owned here; signalfd copies it and returns a new descriptor or -1.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        for signal in signals {
+            libc::sigaddset(&mut set, *signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut());
+        let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        owned(fd as c_long).at("signalfd", format!("{signals:?}"))
+    }
+}
+
+/// Reads one pending signal's number from a signalfd; `None` when there is none.
+pub fn read_signal(fd: BorrowedFd<'_>) -> Option<c_int> {
+    let mut buffer = [0u8; size_of::<libc::signalfd_siginfo>()];
+    match rustix::io::read(fd, &mut buffer) {
+        Ok(n) if n == buffer.len() => Some(i32::from_ne_bytes([buffer[0], buffer[1], buffer[2], buffer[3]])),
+        _ => None,
+    }
+}
+
+/// Empties the calling thread's signal mask, as a program expects to find it after exec.
+pub fn unblock_signals() {
+    // SAFETY: an empty set owned here is only read.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+    }
+}
+
+fn last_errno() -> Errno {
+    Errno::from_raw_os_error(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+}
+
+fn done(returned: c_long) -> std::result::Result<(), Errno> {
+    if returned < 0 { Err(last_errno()) } else { Ok(()) }
+}
+
+/// # Safety
+/// `fd` is the fresh result of a call that returns a new descriptor or -1.
+unsafe fn owned(fd: c_long) -> std::result::Result<OwnedFd, Errno> {
+    if fd < 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: the caller says that nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as c_int) })
+}
+
+/// setns(2): joins the namespaces `which` of `fd`, a namespace descriptor or a pidfd.
+///
+/// # Errors
+/// The errno of setns(2).
+pub fn setns(fd: BorrowedFd<'_>, which: u64) -> Result<()> {
+    // SAFETY: takes two integers; the process keeps its memory.
+    done(unsafe { libc::syscall(libc::SYS_setns, fd.as_raw_fd(), which as c_int) })
+        .at("setns", format!("fd {}, {which:#x}", fd.as_raw_fd()))
+}
+
+/// unshare(2).
+///
+/// # Errors
+/// The errno of unshare(2).
+pub fn unshare(which: u64) -> Result<()> {
+    // SAFETY: takes an integer. CLONE_FILES is never passed, so descriptors stay owned as they are.
+    done(unsafe { libc::syscall(libc::SYS_unshare, which) }).at("unshare", format!("{which:#x}"))
+}
+
+/// `struct mount_attr` of mount_setattr(2).
+#[repr(C)]
+#[derive(Default, Debug, Clone, Copy)]
+pub struct MountAttr {
+    /// `MOUNT_ATTR_*` to set.
+    pub set: u64,
+    /// `MOUNT_ATTR_*` to clear.
+    pub clear: u64,
+    /// Propagation type, 0 to leave it.
+    pub propagation: u64,
+    /// User namespace whose map `MOUNT_ATTR_IDMAP` takes.
+    pub userns_fd: u64,
+}
+
+/// `MOUNT_ATTR_RDONLY`.
+pub const MOUNT_ATTR_RDONLY: u64 = 0x1;
+/// `MOUNT_ATTR_NOSUID`.
+pub const MOUNT_ATTR_NOSUID: u64 = 0x2;
+/// `MOUNT_ATTR_NODEV`.
+pub const MOUNT_ATTR_NODEV: u64 = 0x4;
+/// `MOUNT_ATTR_NOEXEC`.
+pub const MOUNT_ATTR_NOEXEC: u64 = 0x8;
+/// `MOUNT_ATTR_IDMAP`.
+pub const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
+
+/// mount_setattr(2) on the mount that `fd` is the root of.
+///
+/// # Errors
+/// The errno of mount_setattr(2); EINVAL for MOUNT_ATTR_IDMAP on a file system that cannot be idmapped.
+pub fn mount_setattr(fd: BorrowedFd<'_>, attr: MountAttr) -> Result<()> {
+    // SAFETY: the path is a static empty C string and `attr` a mount_attr of the size given; both outlive the call.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &attr,
+            size_of::<MountAttr>(),
+        )
+    })
+    .at("mount_setattr", format!("fd {}, {attr:x?}", fd.as_raw_fd()))
+}
+
+/// pidfd_send_signal(2) with any signal number, real-time ones included.
+///
+/// # Errors
+/// ESRCH when the process is gone, else the errno of pidfd_send_signal(2).
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> Result<()> {
+    // SAFETY: a null siginfo is allowed; the others are integers.
+    done(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, ptr::null::<libc::siginfo_t>(), 0)
+    })
+    .at("pidfd_send_signal", signal.to_string())
+}
+
+/// Takes on the identity of user and group 0 of the user namespace the caller is in, with no supplementary groups. The
+/// raw calls are used because the C library's would signal other threads of an address space that is only borrowed.
+///
+/// # Errors
+/// EINVAL where 0 is not mapped, EPERM without the capabilities.
+pub fn become_root_of_namespace() -> Result<()> {
+    // SAFETY: integers and an empty list.
+    unsafe {
+        done(libc::syscall(libc::SYS_setgroups, 0, ptr::null::<libc::gid_t>())).at("setgroups", "[]")?;
+        done(libc::syscall(libc::SYS_setresgid, 0, 0, 0)).at("setresgid", "0, 0, 0")?;
+        done(libc::syscall(libc::SYS_setresuid, 0, 0, 0)).at("setresuid", "0, 0, 0")
+    }
+}
+
+/// prctl(PR_CAPBSET_DROP): takes capability number `capability` out of the bounding set.
+///
+/// # Errors
+/// EINVAL for a number this kernel does not know, EPERM without CAP_SETPCAP.
+pub fn drop_bounding(capability: u32) -> std::result::Result<(), Errno> {
+    // SAFETY: integers only.
+    done(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_CAPBSET_DROP, u64::from(capability), 0, 0, 0) })
+}
+
+/// capset(2): makes `permitted` the permitted and effective set, with nothing inheritable.
+///
+/// # Errors
+/// EPERM when a capability is asked for that is not permitted.
+pub fn set_capabilities(permitted: u64) -> Result<()> {
+    let header: [u32; 2] = [0x2008_0522, 0];
+    let (low, high) = (permitted as u32, (permitted >> 32) as u32);
+    let data: [u32; 6] = [low, low, 0, high, high, 0];
+    // SAFETY: header and data have the layout of version 3 (two data elements) and outlive the call.
+    done(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) })
+        .at("capset", format!("{permitted:#x}"))
+}
+
+/// prctl(PR_SET_DUMPABLE, 0): /proc/self belongs to root of the host and ptrace needs the host's capability.
+pub fn set_undumpable() {
+    // SAFETY: integers only; it cannot fail for the value 0.
+    unsafe {
+        libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+    }
+}
+
+/// One instruction of classic BPF, as seccomp(2) takes it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BpfInstruction {
+    /// Operation.
+    pub code: u16,
+    /// Instructions to skip when true.
+    pub jt: u8,
+    /// Instructions to skip when false.
+    pub jf: u8,
+    /// Operand.
+    pub k: u32,
+}
+
+/// seccomp(SECCOMP_SET_MODE_FILTER). The caller has CAP_SYS_ADMIN in its user namespace, so that no_new_privs stays off
+/// and set-user-ID programs of the zone go on working.
+///
+/// # Errors
+/// EINVAL for a filter the kernel refuses, EACCES without the capability.
+pub fn set_seccomp_filter(program: &[BpfInstruction]) -> Result<()> {
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr() as *mut libc::sock_filter };
+    // SAFETY: BpfInstruction has the layout of sock_filter, the kernel only reads `len` of them, and both outlive the call.
+    done(unsafe { libc::syscall(libc::SYS_seccomp, 1, 0, &filter) })
+        .at("seccomp", format!("{} instructions", program.len()))
+}
+
+/// setrlimit(2) for the calling process.
+///
+/// # Errors
+/// EPERM when the hard limit would be raised.
+pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<()> {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: a plain struct that is only read.
+    done(c_long::from(unsafe { libc::setrlimit(resource, &limit) }))
+        .at("setrlimit", format!("{resource}, {soft}, {hard}"))
+}
+
+/// The hard limit of `resource` of the calling process.
+pub fn hard_limit(resource: u32) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a plain struct that is only written.
+    unsafe { libc::getrlimit(resource, &mut limit) };
+    limit.rlim_max
+}
+
+/// close_range(2): closes every descriptor from `first` up.
+pub fn close_from(first: u32) {
+    // SAFETY: only for a process about to exec or to exit: no owner of these descriptors runs after it.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, first, u32::MAX, 0);
+    }
+}
+
+/// close_range(2) with CLOSE_RANGE_CLOEXEC: every descriptor from `first` up goes at the next exec.
+pub fn cloexec_from(first: u32) {
+    // SAFETY: changes a flag of descriptors; their ownership stays.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, first, u32::MAX, 4);
+    }
+}
+
+/// dup2(2) onto a descriptor number that nobody in this process owns as an object (0 to 2, or 3 and 4 before an exec).
+///
+/// # Errors
+/// EBADF or EINTR.
+pub fn dup_onto(fd: BorrowedFd<'_>, number: c_int) -> std::result::Result<(), Errno> {
+    if fd.as_raw_fd() == number {
+        // SAFETY: clears FD_CLOEXEC, which dup2 would leave on a descriptor duplicated onto itself.
+        return done(c_long::from(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }));
+    }
+    // SAFETY: `number` is free or a standard stream, which std never closes.
+    done(unsafe { libc::syscall(libc::SYS_dup3, fd.as_raw_fd(), number, 0) })
+}
+
+/// A NULL-terminated vector of C strings, built before a clone so that the child need not allocate.
+pub struct CStrings {
+    _owned: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl CStrings {
+    /// Copies `strings`; what follows a NUL byte in one of them is cut off.
+    pub fn new<S: AsRef<[u8]>>(strings: impl IntoIterator<Item = S>) -> Self {
+        let owned: Vec<CString> = strings
+            .into_iter()
+            .map(|text| {
+                let bytes = text.as_ref();
+                let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+                CString::new(&bytes[..end]).unwrap_or_default()
+            })
+            .collect();
+        let pointers = owned.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect();
+        Self { _owned: owned, pointers }
+    }
+}
+
+/// execve(2); returns only if it failed.
+pub fn execve(path: &CStr, argv: &CStrings, envp: &CStrings) -> Errno {
+    // SAFETY: both vectors end in NULL and their strings live as long as they do.
+    unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), envp.pointers.as_ptr()) };
+    last_errno()
+}
+
+/// execveat(2) of the file that `fd` is, which needs no path; returns only if it failed.
+pub fn fexecve(fd: BorrowedFd<'_>, argv: &CStrings, envp: &CStrings) -> Errno {
+    // SAFETY: an empty static path, and vectors that end in NULL and outlive the call.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            argv.pointers.as_ptr(),
+            envp.pointers.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+    last_errno()
+}
+
+/// Overwrites what /proc/self/cmdline shows with `words`, cut to the room the original arguments took, and sets the
+/// thread's name to the first word. A forked child that never execs uses it to be told from its parent.
+pub fn set_title(words: &[&str]) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let field = |n: usize| after_name.split_whitespace().nth(n - 3).and_then(|text| text.parse::<usize>().ok());
+    if let (Some(start), Some(end)) = (field(48), field(49))
+        && start != 0
+        && end > start
+    {
+        let mut title: Vec<u8> = words.join("\0").into_bytes();
+        title.resize(end - start, 0);
+        // SAFETY: arg_start to arg_end is this process's own argument area on its stack, writable, and nothing else
+        // refers to it: std copied the arguments at start.
+        unsafe { ptr::copy_nonoverlapping(title.as_ptr(), start as *mut u8, title.len()) };
+    }
+    if let Some(Ok(name)) = words.first().map(|word| CString::new(*word)) {
+        let _ = rustix::thread::set_name(&name);
+    }
+}
+
+/// Ends the process at once, without running destructors or exit handlers of a parent it was forked from.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit(2) does not return and touches no memory.
+    unsafe { libc::_exit(status) }
+}
+
+/// Gives back to the kernel what the allocator holds free, and keeps it from hoarding later: a process that waits for
+/// years should weigh what it uses.
+pub fn trim_memory() {
+    // SAFETY: malloc_trim(3) only returns free pages.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
