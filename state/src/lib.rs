@@ -1,1 +1,24 @@
-//! What IS and what MAY come next. Pure: no I/O, no clock, no kernel.
+//! What IS and what MAY come next, for zones: the lifecycle table, observed facts, differences, the plan, its audit,
+//! conditions, the status document and the format of the journal.
+//!
+//! Everything here is a pure function of its arguments: no I/O, no clock (times come in as [`Timestamp`]), no kernel.
+//! The data flows one way: [`wanted`] and [`observed`] into [`difference`], those into [`plan`], that through [`audit`]
+//! to whoever walks, and the outcome into [`status`].
+#![forbid(unsafe_code)]
+
+pub mod audit;
+pub mod condition;
+pub mod difference;
+pub mod journal;
+pub mod lifecycle;
+pub mod limits;
+pub mod observed;
+pub mod plan;
+pub mod restart;
+pub mod status;
+pub mod time;
+pub mod wanted;
+
+pub use lifecycle::{Transition, ZoneState};
+pub use observed::{Fact, HostFacts, ZoneFacts};
+pub use time::Timestamp;

@@ -1,0 +1,184 @@
+//! What was seen on the host, as data: one [`ZoneFacts`] for each zone, read from the kernel and the state folder in one
+//! go. What could not be read is [`Fact::Unknown`], never taken for "not there"; and the state of a zone is derived from
+//! these facts alone.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal;
+use crate::restart::ExitReport;
+use crate::time::Timestamp;
+
+/// Something that was looked for: seen, seen not to be there, or not to be known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fact<T> {
+    /// It is there, and this is it.
+    Known(T),
+    /// It was looked for and is not there.
+    Absent,
+    /// It could not be read.
+    Unknown {
+        /// The call that failed, its arguments and the error.
+        why: String,
+    },
+}
+
+impl<T> Fact<T> {
+    /// An Unknown with its reason.
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Fact::Unknown { why: why.into() }
+    }
+
+    /// The value, where known.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Fact::Known(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Whether it is there.
+    pub fn is_known(&self) -> bool {
+        matches!(self, Fact::Known(_))
+    }
+
+    /// Whether it is seen not to be there.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Fact::Absent)
+    }
+
+    /// Why it is not known, where it is not.
+    pub fn why_unknown(&self) -> Option<&str> {
+        match self {
+            Fact::Unknown { why } => Some(why),
+            _ => None,
+        }
+    }
+}
+
+/// A process, told apart from a later one with the same number by its start time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessId {
+    /// Its PID in the global zone.
+    pub pid: i32,
+    /// Field 22 of /proc/PID/stat: clock ticks since the host's boot.
+    pub start_time: u64,
+}
+
+/// What `zone.json` says: the configuration as it was configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordedConfig {
+    /// Digest of the manifest that it came from.
+    pub digest: String,
+}
+
+/// What `installed.json` says, with zonepath/root seen to be there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstalledFacts {
+    /// When it was installed.
+    pub at: Timestamp,
+}
+
+/// The limits of the zone's cgroup as the kernel shows them, each the file's content without the newline.
+/// `None` where the host has no such controller.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CgroupFacts {
+    /// memory.max: bytes or "max".
+    pub memory_max: Option<String>,
+    /// pids.max: a number or "max".
+    pub pids_max: Option<String>,
+    /// cpu.max: "QUOTA PERIOD" in microseconds, QUOTA may be "max".
+    pub cpu_max: Option<String>,
+    /// cpu.weight: 1 to 10000.
+    pub cpu_weight: Option<String>,
+}
+
+/// A network link of the zone as seen from the global zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkFacts {
+    /// Name of the end in the global zone.
+    pub host_name: String,
+    /// Whether that end is up (IFF_UP).
+    pub up: bool,
+    /// The bridge it is a port of.
+    pub master: Option<String>,
+    /// Name of the end in the zone, e.g. `net0`; `None` where it was not looked at.
+    pub zone_name: Option<String>,
+    /// Addresses of the end in the zone, `ADDRESS/PREFIX`; `None` where they were not looked at.
+    pub addresses: Option<Vec<String>>,
+}
+
+/// Everything seen of one zone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ZoneFacts {
+    /// The name.
+    pub name: String,
+    /// The ID, while the zone is active.
+    pub zone_id: Option<u32>,
+    /// zone.json.
+    pub configured: Fact<RecordedConfig>,
+    /// installed.json and zonepath/root.
+    pub installed: Fact<InstalledFacts>,
+    /// The zone's path, where one is configured.
+    pub zonepath: Option<String>,
+    /// The supervisor in the global zone.
+    pub zoneadmd: Fact<ProcessId>,
+    /// PID 1 of the outer PID namespace.
+    pub zsched: Fact<ProcessId>,
+    /// PID 1 of the inner PID namespace.
+    pub init: Fact<ProcessId>,
+    /// Processes in `env.*` leaves, all of them, D state and frozen included.
+    pub environment_processes: Fact<u32>,
+    /// Processes in `login.*` leaves.
+    pub login_processes: Fact<u32>,
+    /// N of the newest `env.N` leaf.
+    pub environment: Option<u32>,
+    /// Namespaces of zsched: name (`net`, `uts`, ...) to inode.
+    pub namespaces: Fact<BTreeMap<String, u64>>,
+    /// The zone's cgroup.
+    pub cgroup: Fact<CgroupFacts>,
+    /// Links in the global zone that carry the zone's mark; an empty list is as good as Absent.
+    pub links: Fact<Vec<LinkFacts>>,
+    /// Mounts of the zone that the global zone can see; 0 is as good as Absent.
+    pub mounts: Fact<u32>,
+    /// A halt was begun and not seen to finish.
+    pub halt_intent: bool,
+    /// The last entry of the journal, where it could be trusted.
+    pub journal: Option<journal::Entry>,
+    /// How the last init ended, as zsched's wait saw it.
+    pub last_exit: Option<ExitReport>,
+}
+
+/// A bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BridgeFacts {
+    /// Its name.
+    pub name: String,
+    /// Whether it carries the mark of this instance of Reeve, which made it.
+    pub ours: bool,
+    /// Whether it is up.
+    pub up: bool,
+}
+
+/// Everything seen of the host in one look.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostFacts {
+    /// /proc/sys/kernel/random/boot_id.
+    pub boot_id: String,
+    /// When the look began.
+    pub observed_at: Timestamp,
+    /// Every zone of which anything was seen, by name.
+    pub zones: BTreeMap<String, ZoneFacts>,
+    /// Bridges that zones are plugged into.
+    pub bridges: Fact<Vec<BridgeFacts>>,
+}
