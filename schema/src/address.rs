@@ -15,6 +15,13 @@ pub struct Cidr {
 }
 
 impl Cidr {
+    /// An address in a network of this length; `None` if a host cannot have it.
+    #[must_use]
+    pub fn new(address: IpAddr, prefix: u8) -> Option<Self> {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        if (1..=bits).contains(&prefix) { Self::checked(address, prefix).ok() } else { None }
+    }
+
     /// The address.
     #[must_use]
     pub fn address(&self) -> IpAddr {

@@ -5,14 +5,24 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod check;
+mod decode;
+mod digest;
+mod json_schema;
 mod load;
 pub mod manifest;
 pub mod name;
+mod node;
+mod path;
 mod problem;
 pub mod quantity;
+mod reader;
 pub mod signal;
+mod source;
+mod suggest;
 mod text;
 
+pub use json_schema::json_schema;
 pub use load::{Limits, LoadedZone, ManifestSet, Origin, SourceFile, load};
 pub use manifest::{Deletion, DesiredState, Zone};
 pub use name::ZoneName;

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::check;
+use crate::decode::{self, Facts};
+use crate::digest::digest;
 use crate::manifest::Zone;
 use crate::name::ZoneName;
+use crate::node::documents;
 use crate::problem::Problem;
+use crate::source::{Place, Report, Spot};
 
 /// A file of manifests, read by the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +70,49 @@ pub struct ManifestSet {
 
 /// Reads a set of files. `zonepaths` is the folder of the zonepaths that no manifest names.
 ///
+/// Files are read in the order of their names. Empty documents and files are fine, and no file gives an empty set.
+///
 /// # Errors
 /// Every problem of every file, sorted by place. Nothing of a set that has one may be applied.
-pub fn load(_files: &[SourceFile], _zonepaths: &str, _limits: &Limits) -> Result<ManifestSet, Vec<Problem>> {
-    Ok(ManifestSet::default())
+pub fn load(files: &[SourceFile], zonepaths: &str, limits: &Limits) -> Result<ManifestSet, Vec<Problem>> {
+    let mut files: Vec<&SourceFile> = files.iter().collect();
+    files.sort_by_key(|file| &file.path);
+    let mut report = Report::new(&files, limits.problems);
+    let mut facts = Facts::default();
+    let mut zones = Vec::new();
+    let mut bytes = 0;
+    for (index, file) in files.iter().enumerate() {
+        bytes += file.text.len();
+        if !small_enough(index, file, bytes, limits, &mut report) {
+            continue;
+        }
+        for node in documents(index, file, limits, &mut report) {
+            let origin = Origin { file: file.path.clone(), line: node.place.line };
+            let zone = decode::document(index, &node, &mut report, &mut facts);
+            zones.extend(zone.map(|zone| (zone, origin)));
+        }
+    }
+    check::between_zones(facts, zonepaths, &mut report);
+    if !report.is_empty() {
+        return Err(report.finish());
+    }
+    let loaded = zones.into_iter().map(|(zone, origin)| {
+        let digest = digest(&zone);
+        (zone.metadata.name.clone(), LoadedZone { zone, origin, digest })
+    });
+    Ok(ManifestSet { zones: loaded.collect() })
+}
+
+/// Whether a file may be read, `bytes` being the size of all files up to and with it. Notes why not.
+fn small_enough(index: usize, file: &SourceFile, bytes: usize, limits: &Limits, report: &mut Report) -> bool {
+    let (message, help) = if file.text.len() > limits.file_bytes {
+        let message = format!("the file has {} bytes, {} is the most", file.text.len(), limits.file_bytes);
+        (message, "several smaller files")
+    } else if bytes > limits.set_bytes {
+        (format!("the files up to this one have {bytes} bytes, {} is the most", limits.set_bytes), "fewer manifests")
+    } else {
+        return true;
+    };
+    report.add(Spot { file: index, place: Place::START, field: String::new() }, message, help);
+    false
 }

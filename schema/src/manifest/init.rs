@@ -44,6 +44,17 @@ impl Init {
     pub fn default_halt_timeout() -> TimeSpan {
         TimeSpan::from_millis(10_000)
     }
+
+    /// The most bytes of [`Init::bytes`]: what is sent to zoneadmd in one message.
+    pub const MAX_BYTES: usize = 64 << 10;
+
+    /// The bytes of program, command, arguments and environment as execve(2) takes them, ending zeros included.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let words = self.command.iter().chain(&self.program).chain(&self.args).map(|word| word.len() + 1);
+        let env = self.env.iter().map(|(name, value)| name.len() + value.len() + 2);
+        words.chain(env).sum()
+    }
 }
 
 impl Default for Init {

@@ -24,3 +24,8 @@ pub struct Net {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
 }
+
+impl Net {
+    /// The most that a zone may have.
+    pub const MAX: usize = 64;
+}

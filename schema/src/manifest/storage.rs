@@ -57,6 +57,9 @@ pub struct Fs {
 }
 
 impl Fs {
+    /// The most that a zone may have.
+    pub const MAX: usize = 256;
+
     /// Whether the zone may write: a loopback only if `rw` is written, a tmpfs unless `ro` is.
     #[must_use]
     pub fn writable(&self) -> bool {

@@ -1,0 +1,76 @@
+//! From the tree to the types of [`crate::manifest`]: one function per type, with the rules inside one zone. What is
+//! to be compared between zones is gathered in [`Facts`] on the way, from broken zones as well, so that the rules
+//! between zones need not wait until every zone is right.
+
+mod init;
+mod network;
+mod resource;
+mod storage;
+mod zone;
+
+use crate::address::Mac;
+use crate::name::{LinkName, ZoneName};
+use crate::node::{Node, Value};
+use crate::path;
+use crate::reader::Reader;
+#[cfg(test)]
+use crate::reader::Shape;
+use crate::source::Spot;
+
+pub(crate) use zone::document;
+
+/// What the zones of a set must not have in common, each with its place.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// Every name.
+    pub names: Vec<(ZoneName, Spot)>,
+    /// Zonepaths that a manifest names, with the index of the zone's name in `names`.
+    pub zonepaths: Vec<(String, Option<usize>, Spot)>,
+    /// Which of `names` have no zonepath of their own.
+    pub default_zonepaths: Vec<usize>,
+    /// Every address, with the bridge it is on.
+    pub addresses: Vec<(LinkName, std::net::IpAddr, Spot)>,
+    /// Every hardware address, with the bridge it is on.
+    pub macs: Vec<(LinkName, Mac, Spot)>,
+    /// Directories of the host that zones share or copy.
+    pub host_directories: Vec<(String, Spot)>,
+}
+
+/// Every map that the decoder reads.
+#[cfg(test)]
+pub(crate) const SHAPES: [&Shape; 11] = [
+    &zone::ZONE,
+    &zone::METADATA,
+    &zone::SPEC,
+    &storage::ROOT,
+    &storage::HOST_USR,
+    &storage::DIRECTORY,
+    &storage::FS,
+    &network::NET,
+    &resource::CAPPED_MEMORY,
+    &resource::CAPPED_CPU,
+    &init::INIT,
+];
+
+/// An absolute path.
+fn absolute(r: &mut Reader, node: &Node) -> Option<String> {
+    let text = r.text(node)?;
+    match path::check(text) {
+        Ok(()) => Some(text.to_owned()),
+        Err(error) => {
+            r.problem(node.place, error.message, error.help);
+            None
+        }
+    }
+}
+
+/// How many items a list has that stands where one should; notes one that is too long.
+fn at_most(r: &mut Reader, node: &Node, most: usize) -> Option<()> {
+    if let Value::List(items) = &node.value
+        && items.len() > most
+    {
+        r.problem(node.place, format!("the list has {} items", items.len()), format!("at most {most}"));
+        return None;
+    }
+    Some(())
+}

@@ -1,0 +1,207 @@
+//! Decodes the document, its metadata and the fields of `spec` that belong to no resource.
+
+use super::{Facts, absolute, init, network, resource, storage};
+use crate::manifest::{ApiVersion, Deletion, DesiredState, Kind, Metadata, Root, Zone, ZoneSpec};
+use crate::name::ZoneName;
+use crate::node::{Node, Value};
+use crate::path;
+use crate::reader::{Object, Reader, Shape};
+use crate::source::{Report, Spot, shown};
+use crate::text::TextError;
+
+pub(super) const ZONE: Shape = Shape {
+    name: "Zone",
+    what: "a manifest",
+    required: &["apiVersion", "kind", "metadata", "spec"],
+    optional: &[],
+    later: &[],
+    foreign: &[("status", "nothing: what a zone is, is never written in its manifest"), ("data", "`spec:`")],
+};
+
+pub(super) const METADATA: Shape = Shape {
+    name: "Metadata",
+    what: "metadata",
+    required: &["name"],
+    optional: &["labels", "annotations"],
+    later: &[],
+    foreign: &[("namespace", "nothing: a host has one set of zones")],
+};
+
+pub(super) const SPEC: Shape = Shape {
+    name: "ZoneSpec",
+    what: "a zone's spec",
+    required: &["root"],
+    optional: &[
+        "state",
+        "zonepath",
+        "fs",
+        "net",
+        "cappedMemory",
+        "cappedCpu",
+        "cpuShares",
+        "maxProcesses",
+        "hostname",
+        "init",
+        "deletion",
+    ],
+    later: &[
+        "admin",
+        "approval",
+        "attr",
+        "dedicatedCpu",
+        "dependsOn",
+        "device",
+        "drift",
+        "health",
+        "hosts",
+        "pool",
+        "rctl",
+        "security",
+    ],
+    foreign: &[
+        ("autoboot", "`state: running`, or `state: installed`"),
+        ("brand", "`root:` alone says what the zone is made of"),
+        ("ip-type", "nothing: every zone has a network stack of its own"),
+        ("image", "`root:`"),
+        ("name", "`metadata.name`"),
+        ("command", "`init: {command: [...]}`"),
+    ],
+};
+
+/// The states that a manifest may ask for.
+const STATES: [(&str, DesiredState); 3] =
+    [("installed", DesiredState::Installed), ("ready", DesiredState::Ready), ("running", DesiredState::Running)];
+
+/// What may become of a zone without manifest.
+const DELETIONS: [(&str, Deletion); 3] =
+    [("halt", Deletion::Halt), ("keep", Deletion::Keep), ("delete", Deletion::Delete)];
+
+/// Reads one document. `None` if it has a problem; `facts` gets what could be read either way.
+pub(crate) fn document(file: usize, node: &Node, report: &mut Report, facts: &mut Facts) -> Option<Zone> {
+    let mut r = Reader::new(file, report);
+    // A document of another kind has other fields: that it is another kind is then the one thing to say.
+    if !is_ours(&mut r, node) {
+        return None;
+    }
+    let map = r.object(node, &ZONE)?;
+    let metadata = map.required(&mut r, "metadata", |r, node| metadata(r, node, facts));
+    let name = metadata.as_ref().and_then(|read| read.name);
+    let spec = map.required(&mut r, "spec", |r, node| spec(r, node, name, facts));
+    let (api_version, kind) = (ApiVersion::V1Alpha1, Kind::Zone);
+    let whole = map.key("apiVersion").is_some() && map.key("kind").is_some();
+    let zone = Zone { api_version, kind, metadata: metadata?.whole?, spec: spec? };
+    whole.then_some(zone)
+}
+
+/// Whether `apiVersion` and `kind`, if there, are right. Notes each that is not.
+fn is_ours(r: &mut Reader, node: &Node) -> bool {
+    let Value::Map(entries) = &node.value else {
+        return true;
+    };
+    let mut ours = true;
+    for (key, right) in [("apiVersion", "reeve.dev/v1alpha1"), ("kind", "Zone")] {
+        let Some((_, value)) = entries.iter().find(|(k, _)| k.text == key) else { continue };
+        if value.value == Value::Text(right.to_owned()) {
+            continue;
+        }
+        ours = false;
+        let found = match &value.value {
+            Value::Text(text) | Value::Number(text) => format!("`{}`", shown(text)),
+            Value::Broken => continue,
+            _ => "this".to_owned(),
+        };
+        let message = match key {
+            "kind" => format!("{found} is no kind that this version of Reeve knows"),
+            _ => format!("{found} is no version of manifests that this version of Reeve knows"),
+        };
+        r.at(key, |r| r.problem(value.place, message, format!("`{key}: {right}`")));
+    }
+    ours
+}
+
+/// What could be read of the metadata: the name also if something beside it is wrong.
+struct Read {
+    name: Option<usize>,
+    whole: Option<Metadata>,
+}
+
+/// Decodes `metadata`; the name goes into `facts`, and its index there comes back.
+fn metadata(r: &mut Reader, node: &Node, facts: &mut Facts) -> Option<Read> {
+    let map = r.object(node, &METADATA)?;
+    let name: Option<ZoneName> = map.required(r, "name", |r, node| {
+        let name = r.parsed::<ZoneName>(node)?;
+        facts.names.push((name.clone(), r.spot(node.place)));
+        Some(name)
+    });
+    let index = name.is_some().then(|| facts.names.len() - 1);
+    let labels = map.or_default(r, "labels", |r, node| r.text_map(node, note_key));
+    let annotations = map.or_default(r, "annotations", |r, node| r.text_map(node, note_key));
+    let whole = || Some(Metadata { name: name?, labels: labels?, annotations: annotations? });
+    Some(Read { name: index, whole: whole() })
+}
+
+/// The rule for keys of labels and annotations.
+fn note_key(key: &str) -> Result<(), TextError> {
+    let good = (1..=253).contains(&key.len()) && !key.chars().any(|c| c.is_control() || c.is_whitespace());
+    if good { Ok(()) } else { Err(TextError::new("this key cannot name a note", "1 to 253 bytes without white space")) }
+}
+
+/// Decodes `spec`.
+fn spec(r: &mut Reader, node: &Node, name: Option<usize>, facts: &mut Facts) -> Option<ZoneSpec> {
+    let map = r.object(node, &SPEC)?;
+    let state = map.or_default(r, "state", |r, node| r.choice(node, "state to ask for", &STATES));
+    let zonepath = zonepath(r, &map, name, facts);
+    let root = map.required(r, "root", |r, node| storage::root(r, node, facts));
+    let host_usr = map.node("root").is_some_and(storage::is_host_usr);
+    let fs = map.or_default(r, "fs", |r, node| storage::file_systems(r, node, host_usr, facts));
+    let net = map.or_default(r, "net", |r, node| network::interfaces(r, node, facts));
+    let capped_memory = map.optional(r, "cappedMemory", resource::capped_memory);
+    let capped_cpu = map.optional(r, "cappedCpu", resource::capped_cpu);
+    let cpu_shares = map.optional(r, "cpuShares", |r, node| r.integer(node, 1, 65535));
+    let max_processes = map.optional(r, "maxProcesses", resource::max_processes);
+    let hostname = map.optional(r, "hostname", |r, node| r.parsed(node));
+    let init = map.or_default(r, "init", init::init);
+    let deletion = map.or_default(r, "deletion", |r, node| r.choice(node, "way to go", &DELETIONS));
+    let root: Root = root?;
+    Some(ZoneSpec {
+        state: state?,
+        zonepath: zonepath?,
+        root,
+        fs: fs?,
+        net: net?,
+        capped_memory: capped_memory?,
+        capped_cpu: capped_cpu?,
+        cpu_shares: cpu_shares?,
+        max_processes: max_processes?,
+        hostname: hostname?,
+        init: init?,
+        deletion: deletion?,
+    })
+}
+
+/// Places of the host that are nobody's zonepath.
+const NO_ZONEPATH: [&str; 17] = [
+    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run", "/sbin", "/sys",
+    "/tmp", "/usr", "/var",
+];
+
+/// Decodes `zonepath` and notes it, or that there is none, for the comparison between zones.
+#[allow(clippy::option_option, reason = "as Object::optional")]
+fn zonepath(r: &mut Reader, map: &Object, name: Option<usize>, facts: &mut Facts) -> Option<Option<String>> {
+    if map.key("zonepath").is_none() {
+        facts.default_zonepaths.extend(name);
+    }
+    map.optional(r, "zonepath", |r, node| {
+        let zonepath = absolute(r, node)?;
+        let virtual_place = ["/dev", "/proc", "/sys"].iter().find(|place| path::within(&zonepath, place));
+        if let Some(place) = virtual_place.or_else(|| NO_ZONEPATH.iter().find(|place| zonepath == **place)) {
+            let what = if *place == zonepath { "is" } else { "lies in" };
+            let message = format!("the zonepath {what} `{place}`, which belongs to the host");
+            r.problem(node.place, message, "a folder of the zone's own, such as `/zones/web`");
+            return None;
+        }
+        let spot: Spot = r.spot(node.place);
+        facts.zonepaths.push((zonepath.clone(), name, spot));
+        Some(zonepath)
+    })
+}

@@ -1,0 +1,69 @@
+//! Absolute paths as manifests write them: one spelling per place, so that two can be compared part by part.
+
+use crate::source::shown;
+use crate::text::TextError;
+
+/// Longest path, in bytes (`PATH_MAX` less the ending zero).
+const MOST: usize = 4095;
+
+/// Whether a path is absolute and in its one spelling: no `.`, `..`, empty part or ending `/`, no control characters.
+pub(crate) fn check(path: &str) -> Result<(), TextError> {
+    const RULE: &str = "an absolute path, such as `/data`";
+    if path.len() > MOST {
+        return Err(TextError::new(format!("the path has more than {MOST} bytes"), RULE));
+    }
+    if !path.starts_with('/') {
+        return Err(TextError::new(format!("`{}` is not an absolute path", shown(path)), RULE));
+    }
+    if path.chars().any(char::is_control) {
+        return Err(TextError::new(format!("`{}` has a control character in it", shown(path)), RULE));
+    }
+    if parts(path).any(|part| part == "..") {
+        return Err(TextError::new(format!("`{}` contains `..`", shown(path)), "the path without `..`"));
+    }
+    let plain = format!("/{}", parts(path).filter(|part| *part != ".").collect::<Vec<_>>().join("/"));
+    if path != plain {
+        return Err(TextError::new(
+            format!("`{}` has another, shorter spelling", shown(path)),
+            format!("`{}`", shown(&plain)),
+        ));
+    }
+    Ok(())
+}
+
+/// The parts of a path, empty ones left out.
+pub(crate) fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|part| !part.is_empty())
+}
+
+/// Whether `path` is `of` or lies below it.
+pub(crate) fn within(path: &str, of: &str) -> bool {
+    let mut path = parts(path);
+    parts(of).all(|part| path.next() == Some(part))
+}
+
+/// Whether one of two paths lies in the other.
+pub(crate) fn overlap(a: &str, b: &str) -> bool {
+    within(a, b) || within(b, a)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn within_goes_by_parts() {
+        assert!(within("/a/b", "/a") && within("/a", "/a") && within("/a", "/"));
+        assert!(!within("/ab", "/a") && !within("/a", "/a/b"));
+    }
+
+    #[test]
+    fn one_spelling() {
+        for good in ["/", "/a", "/a b/c..d", "/..a"] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a", "/a/", "//", "/a//b", "/./a", "/a/..", "/a\n", "/a\u{7f}"] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+}

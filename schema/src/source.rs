@@ -1,0 +1,166 @@
+//! Places in files, and the report that gathers problems at them. The report is bounded: what is beyond its limit is
+//! counted, not kept, so that a file made to be wrong everywhere costs no more than one that is wrong often.
+
+use crate::load::SourceFile;
+use crate::problem::Problem;
+
+/// A place in one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place {
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    /// In bytes, from 0.
+    pub offset: usize,
+}
+
+impl Place {
+    /// Where every file begins.
+    pub(crate) const START: Self = Self { line: 1, column: 1, offset: 0 };
+}
+
+/// A place of a field in a set of files, kept for the rules between zones.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Spot {
+    /// Index into the set's files.
+    pub file: usize,
+    /// Place in it.
+    pub place: Place,
+    /// Dotted path of the field.
+    pub field: String,
+}
+
+/// The problems found so far.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    files: &'a [&'a SourceFile],
+    limit: usize,
+    problems: Vec<Problem>,
+    beyond: usize,
+}
+
+impl<'a> Report<'a> {
+    /// An empty report about these files that keeps at most `limit` problems.
+    pub(crate) fn new(files: &'a [&'a SourceFile], limit: usize) -> Self {
+        Self { files, limit, problems: Vec::new(), beyond: 0 }
+    }
+
+    /// Whether no problem was found.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.problems.is_empty() && self.beyond == 0
+    }
+
+    /// The file of an index, as the caller named it.
+    pub(crate) fn file_name(&self, file: usize) -> &'a str {
+        &self.files[file].path
+    }
+
+    /// Notes a problem.
+    pub(crate) fn add(&mut self, at: Spot, message: impl Into<String>, help: impl Into<String>) {
+        if self.problems.len() >= self.limit {
+            self.beyond += 1;
+            return;
+        }
+        let file = self.files[at.file];
+        let (source_line, caret) = excerpt(&file.text, at.place.offset);
+        self.problems.push(Problem {
+            file: file.path.clone(),
+            line: at.place.line,
+            column: at.place.column,
+            field: at.field,
+            message: message.into(),
+            help: help.into(),
+            source_line,
+            caret,
+        });
+    }
+
+    /// The problems in the order of their places; the last says how many more there are.
+    pub(crate) fn finish(self) -> Vec<Problem> {
+        let mut problems = self.problems;
+        problems.sort();
+        problems.dedup();
+        if self.beyond > 0
+            && let Some(last) = problems.last()
+        {
+            let message = format!("{} more problems are not shown", self.beyond);
+            problems.push(Problem {
+                field: String::new(),
+                message,
+                help: "mend those above first".into(),
+                ..last.clone()
+            });
+        }
+        problems
+    }
+}
+
+/// Characters of the source line that are shown before and after the caret.
+const BEFORE: usize = 100;
+/// See [`BEFORE`].
+const AFTER: usize = 60;
+
+/// The line around a byte offset as it may be printed, and the caret's place in it. Looks at a bounded piece of the text.
+fn excerpt(text: &str, offset: usize) -> (String, usize) {
+    let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let is_break = |c: &char| matches!(c, '\n' | '\r');
+    let mut before: Vec<char> = text[..offset].chars().rev().take_while(|c| !is_break(c)).take(BEFORE + 1).collect();
+    let mut after: Vec<char> = text[offset..].chars().take_while(|c| !is_break(c)).take(AFTER + 1).collect();
+    if before.len() > BEFORE {
+        before[BEFORE] = '…';
+    }
+    if after.len() > AFTER {
+        after[AFTER] = '…';
+    }
+    let caret = before.len();
+    let line: String = before.iter().rev().chain(&after).map(|c| visible(*c)).collect();
+    (line.trim_end().to_owned(), caret)
+}
+
+/// A character as it may be printed: what moves the cursor or turns the direction of text becomes a mark.
+fn visible(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => {
+            '\u{fffd}'
+        }
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    }
+}
+
+/// A piece of the user's text as messages show it: one short line of printable characters.
+pub(crate) fn shown(text: &str) -> String {
+    const MOST: usize = 60;
+    let mut short: String = text
+        .chars()
+        .take(MOST)
+        .flat_map(|c| if c == visible(c) { vec![c] } else { c.escape_default().collect() })
+        .collect();
+    if text.chars().nth(MOST).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpt_cuts_and_counts_characters() {
+        assert_eq!(excerpt("ab\ncäd\r\nef", 6), ("cäd".into(), 2));
+        assert_eq!(excerpt("", 9), (String::new(), 0));
+        let long = format!("{}X{}", "a".repeat(500), "b".repeat(500));
+        let (line, caret) = excerpt(&long, 500);
+        assert_eq!(line.chars().nth(caret), Some('X'));
+        assert_eq!(line.chars().count(), BEFORE + AFTER + 2);
+    }
+
+    #[test]
+    fn shown_is_one_printable_line() {
+        assert_eq!(shown("a\nb\u{202e}"), "a\\nb\\u{202e}");
+        assert_eq!(shown(&"x".repeat(100)).chars().count(), 61);
+    }
+}
