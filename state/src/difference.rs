@@ -1,25 +1,36 @@
-//! What differs, field by field: R recorded (seen after the last finished step), D desired now, O observed.
+//! What differs, field by field: R recorded (seen after the last finished step), D desired now, O observed. O≠R is
+//! drift, D≠R is change.
 
+mod link;
+mod price;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use price::{PRICES, price_of};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::lifecycle::ZoneState;
+use crate::limits::{self, Limits};
+use crate::observed::{Fact, ZoneFacts, derive_state};
+use crate::plan::step_name;
 use crate::time::Timestamp;
+use crate::wanted::{self, Wanted};
 
 /// What a zone was, seen after its last finished step. Kept in the state folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Recorded {
-    /// The spec that the zone was made from.
-    pub spec: Value,
-    /// The state that the step ended in.
+    /// The manifest that the zone was made from, as [`crate::plan::ZonePlan::manifest`] had it.
+    pub manifest: Value,
+    /// Digest of the manifest.
+    pub digest: String,
+    /// The state that the last finished step ended in.
     pub state: ZoneState,
     /// The host's boot in which that was.
     pub boot_id: String,
     /// The ID then.
     pub zone_id: Option<u32>,
-    /// Digest of the manifest.
-    pub digest: String,
     /// When.
     pub at: Timestamp,
 }
@@ -60,7 +71,8 @@ pub enum Price {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
-    /// Path in the spec with dots, e.g. `init.command`; `state`; or `platform` for one that is not whole.
+    /// Path in the spec with dots, e.g. `init.command`; `labels` and `annotations` of the metadata; `state`; or one of
+    /// Reeve's own: `digest` (the manifest as a whole), `record` (there is none), `platform` (not whole), `zoneadmd` (gone).
     pub field: String,
     /// R.
     pub recorded: Option<Value>,
@@ -72,4 +84,212 @@ pub struct Difference {
     pub cause: Cause,
     /// What it costs.
     pub price: Price,
+}
+
+/// The fields whose value is observed, by name.
+const OBSERVED: [&str; 5] = ["cappedCpu", "cappedMemory", "cpuShares", "maxProcesses", "net"];
+
+/// The fields of a manifest that are compared: those of the spec but `state`, those of `init` each for itself, and the
+/// metadata's labels and annotations.
+pub fn fields(manifest: &Value) -> BTreeMap<String, Value> {
+    let mut out = BTreeMap::new();
+    let object = |value: &Value| value.as_object().cloned().unwrap_or_default();
+    for (key, value) in object(&manifest["spec"]) {
+        match key.as_str() {
+            "state" => {}
+            "init" => out.extend(object(&value).into_iter().map(|(k, v)| (format!("init.{k}"), v))),
+            _ => drop(out.insert(key, value)),
+        }
+    }
+    for key in ["labels", "annotations"] {
+        if let Some(value) = manifest.pointer(&format!("/metadata/{key}")) {
+            out.insert(key.to_owned(), value.clone());
+        }
+    }
+    out
+}
+
+/// Every field that differs for a zone that is wanted, in the order of their names, `state` first.
+///
+/// A zone whose manifest is gone has no D and so no differences: what becomes of it is a matter of `deletion`. Nothing
+/// is compared with facts that could not be read.
+pub fn differences(wanted: &Wanted, recorded: Option<&Recorded>, facts: &ZoneFacts, boot_id: &str) -> Vec<Difference> {
+    let Fact::Known(state) = derive_state(facts) else {
+        // No zone yet: all that differs is that it is not there.
+        let none = derive_state(facts).is_absent();
+        return if none { vec![absent(wanted, recorded, boot_id)] } else { Vec::new() };
+    };
+    let compare = Compare { wanted, recorded, facts, boot_id, state };
+    let mut out = Vec::new();
+    out.extend(compare.state());
+    out.extend(compare.own());
+    out.extend(compare.manifest());
+    out
+}
+
+fn absent(wanted: &Wanted, recorded: Option<&Recorded>, boot_id: &str) -> Difference {
+    let cause = match recorded {
+        None => Cause::Adopted,
+        Some(r) if r.boot_id != boot_id => Cause::HostBoot,
+        Some(_) => Cause::Drift,
+    };
+    Difference {
+        field: "state".into(),
+        recorded: recorded.map(|r| json!(r.state)),
+        desired: Some(json!(wanted.goal())),
+        observed: Some(Value::Null),
+        cause,
+        price: Price::Live,
+    }
+}
+
+/// One comparison.
+struct Compare<'a> {
+    wanted: &'a Wanted,
+    recorded: Option<&'a Recorded>,
+    facts: &'a ZoneFacts,
+    boot_id: &'a str,
+    state: ZoneState,
+}
+
+impl Compare<'_> {
+    /// The cause, from what differs from R.
+    fn cause(&self, field: &str, changed: bool, drifted: bool) -> Cause {
+        match self.recorded {
+            None => Cause::Adopted,
+            Some(r) if r.boot_id != self.boot_id => Cause::HostBoot,
+            Some(_) if self.owned_by_unfinished(field) => Cause::Unfinished,
+            Some(_) if changed && drifted => Cause::Both,
+            Some(_) if drifted => Cause::Drift,
+            Some(_) => Cause::Change,
+        }
+    }
+
+    /// Whether a walk that did not finish was about to set this field.
+    fn owned_by_unfinished(&self, field: &str) -> bool {
+        let Some(entry) = self.facts.unfinished() else { return false };
+        let step = entry.step.as_str();
+        match field {
+            "state" | "platform" => entry.transition.is_some(),
+            "net" => step_name::READY.contains(&step) || step == step_name::REPAIR_LINKS,
+            _ if limits::FIELDS.iter().any(|(name, _)| *name == field) => {
+                step_name::READY.contains(&step) || step == step_name::APPLY_LIMITS
+            }
+            _ => false,
+        }
+    }
+
+    fn state(&self) -> Option<Difference> {
+        let goal = self.wanted.goal();
+        let recorded = self.recorded.map(|r| match r.state {
+            // The end of init is an event that leads to Ready (and the policy may halt then): no drift.
+            ZoneState::Running if self.facts.last_exit.is_some() && !self.facts.init.is_known() => ZoneState::Ready,
+            state => state,
+        });
+        (self.state != goal).then(|| Difference {
+            field: "state".into(),
+            recorded: recorded.map(|state| json!(state)),
+            desired: Some(json!(goal)),
+            observed: Some(json!(self.state)),
+            cause: self.cause("state", recorded != Some(goal), recorded != Some(self.state)),
+            price: Price::Live,
+        })
+    }
+
+    /// The fields that are not in a manifest.
+    fn own(&self) -> Vec<Difference> {
+        let mut out = Vec::new();
+        let mut own = |field: &str, recorded: Option<Value>, desired: Option<Value>, cause: Cause| {
+            let price = price_of(field);
+            out.push(Difference { field: field.into(), recorded, desired, observed: None, cause, price });
+        };
+        let digest = json!(self.wanted.digest);
+        match self.recorded {
+            None => own("record", None, Some(digest), Cause::Adopted),
+            Some(r) if r.digest != self.wanted.digest => {
+                own("digest", Some(json!(r.digest)), Some(digest), self.cause("digest", true, false));
+            }
+            Some(_) => {}
+        }
+        if self.state.is_active() && self.facts.zoneadmd.is_absent() {
+            own("zoneadmd", None, None, self.cause("zoneadmd", false, true));
+        }
+        if matches!(self.state, ZoneState::Ready | ZoneState::Running) && self.platform_unfinished() {
+            own("platform", None, None, Cause::Unfinished);
+        }
+        out
+    }
+
+    /// Whether the platform that is there was never seen to be whole.
+    fn platform_unfinished(&self) -> bool {
+        self.facts.unfinished().is_some_and(|entry| step_name::READY.contains(&entry.step.as_str()))
+    }
+
+    fn manifest(&self) -> Vec<Difference> {
+        if self.recorded.is_some_and(|r| r.manifest == self.wanted.manifest) {
+            // The quiet case, for every zone in every pass: only what is observed can differ.
+            return self.observed_fields();
+        }
+        let desired = fields(&self.wanted.manifest);
+        let recorded = self.recorded.map(|r| fields(&r.manifest));
+        let mut names: BTreeSet<&String> = desired.keys().collect();
+        names.extend(recorded.iter().flat_map(|r| r.keys()));
+        // What is observed is compared also where neither manifest has it: then the default is meant.
+        let observed = OBSERVED.map(String::from);
+        names.extend(&observed);
+        names.into_iter().filter_map(|name| self.field(name, &desired, recorded.as_ref())).collect()
+    }
+
+    fn observed_fields(&self) -> Vec<Difference> {
+        let spec = &self.wanted.manifest["spec"];
+        let of = |name: &str| spec.get(name).map(|value| (name.to_owned(), value.clone())).into_iter().collect();
+        let drifted = OBSERVED.into_iter().filter(|name| self.drift(name, &self.wanted.manifest).is_some());
+        drifted.filter_map(|name| self.field(name, &of(name), Some(&of(name)))).collect()
+    }
+
+    fn field(
+        &self,
+        name: &str,
+        desired: &BTreeMap<String, Value>,
+        recorded: Option<&BTreeMap<String, Value>>,
+    ) -> Option<Difference> {
+        let (d, r) = (desired.get(name), recorded.and_then(|r| r.get(name)));
+        let changed = recorded.is_some() && d != r;
+        // Without R the observed values are compared with D: the zone is adopted as its manifest says.
+        let reference = self.recorded.map_or(&self.wanted.manifest, |r| &r.manifest);
+        let drift = self.drift(name, reference);
+        if !changed && drift.is_none() {
+            return None;
+        }
+        let price = if changed { price_of(name) } else { drift.unwrap_or(Price::Live) };
+        Some(Difference {
+            field: name.to_owned(),
+            recorded: r.cloned(),
+            desired: d.cloned(),
+            observed: self.observed(name),
+            cause: self.cause(name, changed, drift.is_some()),
+            price,
+        })
+    }
+
+    /// What putting the observed value of a field right costs, where it is not what `reference` says.
+    fn drift(&self, name: &str, reference: &Value) -> Option<Price> {
+        if !matches!(self.state, ZoneState::Ready | ZoneState::Running) {
+            return None;
+        }
+        match (name, &self.facts.links, &self.facts.cgroup) {
+            ("net", Fact::Known(links), _) => link::mismatch(&wanted::net(reference), links),
+            ("net", Fact::Absent, _) => link::mismatch(&wanted::net(reference), &[]),
+            ("net", Fact::Unknown { .. }, _) => None,
+            (_, _, Fact::Known(cgroup)) => (!Limits::of(reference).holds(name, cgroup)).then_some(Price::Live),
+            _ => None,
+        }
+    }
+
+    fn observed(&self, name: &str) -> Option<Value> {
+        match name {
+            "net" => self.facts.links.known().map(|links| link::shown(links)),
+            _ => self.facts.cgroup.known().and_then(|cgroup| limits::observed(name, cgroup)).map(Value::from),
+        }
+    }
 }

@@ -2,6 +2,10 @@
 //! go. What could not be read is [`Fact::Unknown`], never taken for "not there"; and the state of a zone is derived from
 //! these facts alone.
 
+mod derive;
+
+pub use derive::derive_state;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -153,7 +157,7 @@ pub struct ZoneFacts {
     pub halt_intent: bool,
     /// The last entry of the journal, where it could be trusted.
     pub journal: Option<journal::Entry>,
-    /// How the last init ended, as zsched's wait saw it.
+    /// How the last init ended, as zsched's wait saw it. Only an end that nobody asked for: not that of a stop or halt.
     pub last_exit: Option<ExitReport>,
 }
 
@@ -181,4 +185,47 @@ pub struct HostFacts {
     pub zones: BTreeMap<String, ZoneFacts>,
     /// Bridges that zones are plugged into.
     pub bridges: Fact<Vec<BridgeFacts>>,
+}
+
+impl ZoneFacts {
+    /// The facts of a zone of which nothing at all is there.
+    pub fn absent(name: &str) -> Self {
+        ZoneFacts {
+            name: name.to_owned(),
+            zone_id: None,
+            configured: Fact::Absent,
+            installed: Fact::Absent,
+            zonepath: None,
+            zoneadmd: Fact::Absent,
+            zsched: Fact::Absent,
+            init: Fact::Absent,
+            environment_processes: Fact::Absent,
+            login_processes: Fact::Absent,
+            environment: None,
+            namespaces: Fact::Absent,
+            cgroup: Fact::Absent,
+            links: Fact::Absent,
+            mounts: Fact::Absent,
+            halt_intent: false,
+            journal: None,
+            last_exit: None,
+        }
+    }
+
+    /// Why the zone must not be touched: the first fact that any step relies on and that could not be read.
+    pub fn why_unknown(&self) -> Option<String> {
+        let facts = [
+            ("configured", self.configured.why_unknown()),
+            ("installed", self.installed.why_unknown()),
+            ("zsched", self.zsched.why_unknown()),
+            ("init", self.init.why_unknown()),
+            ("environmentProcesses", self.environment_processes.why_unknown()),
+        ];
+        facts.into_iter().find_map(|(name, why)| why.map(|why| format!("{name}: {why}")))
+    }
+
+    /// The journal's entry, where it tells of a transition that was begun and not seen to be done.
+    pub fn unfinished(&self) -> Option<&journal::Entry> {
+        self.journal.as_ref().filter(|entry| !entry.is_finished())
+    }
 }

@@ -1,14 +1,24 @@
 //! What is to be done: a legal path for each zone, its steps and what they cost, and where a zone must wait, why.
-//! Planning decides everything and touches nothing.
+//! Planning decides everything and touches nothing; walking touches and decides nothing.
 
+mod order;
+mod request;
+pub mod step_name;
+mod steps;
+mod zone;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use request::{Refusal, request, take_down};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::difference::Difference;
+use crate::difference::{Difference, Recorded};
 use crate::lifecycle::{Transition, ZoneState};
-use crate::observed::Fact;
+use crate::observed::{Fact, HostFacts, ZoneFacts};
 use crate::restart::{RestartHistory, StayReason};
 use crate::time::Timestamp;
+use crate::wanted::Wanted;
 
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,7 +30,8 @@ pub enum Action {
     Live,
 }
 
-/// What a step costs. Times are estimates for an idle host.
+/// What a step costs. Times are estimates for an idle host; where init is asked to end, they count the whole
+/// `init.haltTimeout`, so that what a person is told is the worst of the ordinary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cost {
@@ -40,46 +51,19 @@ pub struct Cost {
 pub struct Step {
     /// What it belongs to.
     pub action: Action,
-    /// The state before it.
+    /// The state before it; `None` is no zone.
     pub from: Option<ZoneState>,
     /// The state after it.
     pub to: Option<ZoneState>,
-    /// Its name: one of [`step_name`].
+    /// Its name, one of [`step_name`].
     pub name: String,
     /// What it costs.
     pub cost: Cost,
 }
 
-/// The names of steps.
-pub mod step_name {
-    /// configure: zone.json is written.
-    pub const WRITE_CONFIGURATION: &str = "writeConfiguration";
-    /// install: the root is put in place.
-    pub const INSTALL_ROOT: &str = "installRoot";
-    /// ready, in the order of SEED T8.
-    pub const READY: [&str; 7] =
-        ["zoneadmd", "zoneId", "zsched", "fileSystems", "network", "devices", "resourceControls"];
-    /// boot: init is started.
-    pub const START_INIT: &str = "startInit";
-    /// stop: init and all below it end.
-    pub const STOP_INIT: &str = "stopInit";
-    /// halt, in the order of SEED T9.
-    pub const HALT: [&str; 5] = ["killProcesses", "unconfigureDevices", "unplumb", "unmount", "destroy"];
-    /// uninstall: zonepath/root and what belongs to it is removed.
-    pub const REMOVE_ROOT: &str = "removeRoot";
-    /// unconfigure: zone.json is removed.
-    pub const REMOVE_CONFIGURATION: &str = "removeConfiguration";
-    /// live: the cgroup's limits are written and read back.
-    pub const APPLY_LIMITS: &str = "applyLimits";
-    /// live: host ends of links are set up and put into their bridges.
-    pub const REPAIR_LINKS: &str = "repairLinks";
-    /// live: the spec of the plan becomes the recorded one (zone.json).
-    pub const RECORD: &str = "record";
-}
-
 /// Why a zone does not go where its manifest wants it, or not yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "reason")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "reason")]
 pub enum Hold {
     /// Facts that are needed could not be read.
     Unknown {
@@ -96,11 +80,17 @@ pub enum Hold {
         /// Until when.
         until: Timestamp,
     },
-    /// Data would be lost; a person must say so first.
-    #[serde(rename_all = "camelCase")]
+    /// Data would be lost, or the manifest is gone; a person must speak first.
     AwaitingConfirmation {
         /// The fields, or `manifest` where the manifest is gone.
         fields: Vec<String>,
+    },
+    /// Another zone has what this one needs and is not about to give it up.
+    Conflict {
+        /// That zone.
+        with: String,
+        /// What: an address or a path.
+        what: String,
     },
     /// Somebody suspended the zone.
     Suspended,
@@ -114,28 +104,30 @@ pub struct ZonePlan {
     pub name: String,
     /// The state it is in; Absent is no zone.
     pub from: Fact<ZoneState>,
-    /// The state it is in when the steps are done; `None` is no zone. While `from` is Unknown: what is wanted.
+    /// The state it is in when the steps are done; `None` is no zone, or not known.
     pub to: Option<ZoneState>,
+    /// The state that is wanted; without a hold, `to` equals it. `None` is no zone.
+    pub goal: Option<ZoneState>,
     /// The transitions, in order.
     pub path: Vec<Transition>,
     /// The steps, in order.
     pub steps: Vec<Step>,
     /// What differs.
     pub differences: Vec<Difference>,
-    /// Why it does not go (all the way), where it does not.
+    /// Why it does not go (all the way), where it does not. Steps that are there are walked nevertheless.
     pub hold: Option<Hold>,
-    /// The spec that the steps use and that `record` and `configure` write: the desired one, but fields that wait for
-    /// a confirmation are as recorded. `None` where nothing is brought up.
-    pub spec: Option<Value>,
-    /// Digest of the manifest.
+    /// The manifest that the steps use, and that `writeConfiguration` and `record` write: the desired one, but fields
+    /// that wait for a confirmation are as recorded. `None` where nothing is brought up or written.
+    pub manifest: Option<Value>,
+    /// Digest of the desired manifest.
     pub digest: Option<String>,
-    /// Zones whose steps must be done before this zone's bring-up begins: they hold what it needs, or it depends on them.
+    /// Zones whose teardown must be done before this zone's bring-up begins: they still hold what it needs.
     pub after: Vec<String>,
     /// In words.
     pub reason: String,
 }
 
-/// What is to be done with every zone; teardowns first.
+/// What is to be done with every zone; zones with a teardown come first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
@@ -153,16 +145,77 @@ impl Plan {
     pub fn zone(&self, name: &str) -> Option<&ZonePlan> {
         self.zones.iter().find(|z| z.name == name)
     }
+
+    /// The earliest time at which a zone stops waiting by itself.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.zones
+            .iter()
+            .filter_map(|z| match z.hold {
+                Some(Hold::Backoff { until }) => Some(until),
+                _ => None,
+            })
+            .min()
+    }
 }
 
 /// What people and earlier passes have said about a zone, beside its manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct ZonePolicy {
     /// Starts and ends of its init.
     pub restarts: RestartHistory,
     /// Leave it alone (an unfinished halt still goes on).
     pub suspended: bool,
-    /// Digest of a manifest for which somebody confirmed that data may be lost.
+    /// Digest of a manifest for which somebody confirmed that the data of the zone may be lost.
     pub confirmed: Option<String>,
+}
+
+/// Everything that a plan is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The zones that are wanted, by name.
+    pub wanted: &'a BTreeMap<String, Wanted>,
+    /// What was seen.
+    pub facts: &'a HostFacts,
+    /// What was recorded, by name of zone.
+    pub recorded: &'a BTreeMap<String, Recorded>,
+    /// What was said, by name of zone; a zone without an entry has the default.
+    pub policies: &'a BTreeMap<String, ZonePolicy>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// The plan for every zone that is wanted or seen.
+pub fn plan(input: &Input<'_>) -> Plan {
+    let names: BTreeSet<&String> = input.wanted.keys().chain(input.facts.zones.keys()).collect();
+    let mut zones: Vec<ZonePlan> =
+        names.iter().map(|name| with_subject(input, name, |s| zone::plan(s, None))).collect();
+    let holdings = order::Holdings::of(&zones, input.recorded);
+    // A zone that is held back may be the one that another was waiting for: until nobody new is held back.
+    loop {
+        let conflicts = order::conflicts(&zones, &holdings);
+        if conflicts.is_empty() {
+            break;
+        }
+        for (index, conflict) in conflicts {
+            zones[index] = with_subject(input, &zones[index].name, |s| zone::plan(s, Some(&conflict)));
+        }
+    }
+    order::arrange(&mut zones, &holdings);
+    Plan { zones }
+}
+
+/// Calls `f` with all that is known of one zone.
+fn with_subject<T>(input: &Input<'_>, name: &str, f: impl FnOnce(&zone::Subject<'_>) -> T) -> T {
+    let nothing = ZoneFacts::absent(name);
+    let policy = ZonePolicy::default();
+    f(&zone::Subject {
+        name,
+        wanted: input.wanted.get(name),
+        facts: input.facts.zones.get(name).unwrap_or(&nothing),
+        recorded: input.recorded.get(name),
+        policy: input.policies.get(name).unwrap_or(&policy),
+        boot_id: &input.facts.boot_id,
+        now: input.now,
+    })
 }

@@ -1,8 +1,23 @@
-//! What follows the end of init: the restart policy as a pure decision over recorded ends.
+//! What follows the end of init: the restart policy (`init.restart`) as a pure decision over recorded ends.
+//!
+//! The first end in a row is answered at once, the second after 100 ms, each further one after twice that, up to 10 s; an
+//! environment that ran for a minute clears the count. The tenth end in a row that came sooner is the last: the
+//! policy gives up (after about 23 s of waiting in all), until the manifest changes or somebody retries. `reboot`
+//! inside is answered whatever the policy, but by the same count: an init that does nothing but reboot must not spin.
 
+use reeve_schema::manifest::Restart;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
+
+/// An environment that ran for this long, in milliseconds, clears the count of short ends.
+pub const RESET_AFTER_MS: u64 = 60_000;
+/// So many short ends in a row, and the policy gives up.
+pub const GIVE_UP_AFTER: u32 = 10;
+/// The wait after the second short end in a row, in milliseconds; after the first there is none.
+pub const BACKOFF_FIRST_MS: u64 = 100;
+/// The longest wait, in milliseconds.
+pub const BACKOFF_MAX_MS: u64 = 10_000;
 
 /// How init ended. The last two are how the kernel tells reboot(2) and poweroff inside the zone: SIGHUP and SIGINT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,7 +33,7 @@ pub enum ExitKind {
     PoweroffInside,
 }
 
-/// One end of init, as zsched's wait saw it.
+/// One end of init that nobody outside asked for, as zsched's wait saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExitReport {
@@ -30,22 +45,9 @@ pub struct ExitReport {
     pub environment: u32,
 }
 
-/// `init.restart` of a manifest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RestartPolicy {
-    /// Whatever the end was.
-    #[default]
-    Always,
-    /// Only after a nonzero exit or a signal.
-    OnFailure,
-    /// Never.
-    Never,
-}
-
 /// What is kept of a zone's starts and ends, in the run folder: it ends with the host's boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct RestartHistory {
     /// When the newest environment was started.
     pub started_at: Option<Timestamp>,
@@ -53,7 +55,7 @@ pub struct RestartHistory {
     pub digest: Option<String>,
     /// Ends in a row that came before [`RESET_AFTER_MS`] of running.
     pub short_ends: u32,
-    /// Ends since the manifest changed or the last retry, for status.
+    /// Starts that answered an end, since the manifest changed or the last retry; for status.
     pub restarts: u32,
     /// The end that the policy has still to answer; a start clears it.
     pub pending: Option<ExitReport>,
@@ -61,8 +63,44 @@ pub struct RestartHistory {
     pub last_exit: Option<ExitReport>,
 }
 
-/// An environment that ran for this long clears the count of short ends.
-pub const RESET_AFTER_MS: u64 = 60_000;
+impl RestartHistory {
+    /// After an application environment was started from the manifest with this digest.
+    #[must_use]
+    pub fn started(&self, now: Timestamp, digest: &str) -> Self {
+        let changed = self.digest.as_deref().is_some_and(|old| old != digest);
+        RestartHistory {
+            started_at: Some(now),
+            digest: Some(digest.to_owned()),
+            short_ends: if changed { 0 } else { self.short_ends },
+            restarts: if changed { 0 } else { self.restarts + u32::from(self.pending.is_some()) },
+            pending: None,
+            last_exit: self.last_exit,
+        }
+    }
+
+    /// After an end of init was reported. The same report again changes nothing.
+    #[must_use]
+    pub fn noted(&self, exit: ExitReport) -> Self {
+        if self.last_exit == Some(exit) {
+            return self.clone();
+        }
+        // Where the start is not known (lost history) the run counts as short: backing off is the safer mistake.
+        let long = self.started_at.is_some_and(|start| exit.at.since(start) >= RESET_AFTER_MS);
+        let short_ends = if long { 0 } else { self.short_ends.saturating_add(1) };
+        RestartHistory { short_ends, pending: Some(exit), last_exit: Some(exit), ..self.clone() }
+    }
+
+    /// After somebody asked for a retry: as if nothing had ended.
+    #[must_use]
+    pub fn retried(&self) -> Self {
+        RestartHistory { short_ends: 0, restarts: 0, pending: None, ..self.clone() }
+    }
+
+    /// Whether ends that were counted still speak about a manifest with this digest.
+    pub fn is_about(&self, digest: &str) -> bool {
+        self.digest.as_deref().is_none_or(|own| own == digest)
+    }
+}
 
 /// Why a zone stays where it is after the end of its init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,9 +113,20 @@ pub enum StayReason {
     PoweredOffInside,
 }
 
+impl StayReason {
+    /// The reason of the condition.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            StayReason::InitExited => "InitExited",
+            StayReason::GaveUp => "GaveUp",
+            StayReason::PoweredOffInside => "PoweredOffInside",
+        }
+    }
+}
+
 /// What to do after the end of init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Decision {
     /// Boot again on the same platform.
     Restart {
@@ -101,4 +150,41 @@ pub enum Decision {
         /// Whether the zone stays in Installed (halt first) rather than Ready.
         halted: bool,
     },
+}
+
+/// How long after the end the answer comes, in milliseconds, when it was the `short_ends`th in a row.
+pub fn backoff_ms(short_ends: u32) -> u64 {
+    match short_ends {
+        0 | 1 => 0,
+        n => BACKOFF_FIRST_MS.checked_shl(n - 2).map_or(BACKOFF_MAX_MS, |ms| ms.min(BACKOFF_MAX_MS)),
+    }
+}
+
+/// The answer to `exit`, which `history` has noted. `poweroff` inside is an end that `always` answers and the other two
+/// do not: it is no failure.
+pub fn decide(policy: Restart, history: &RestartHistory, exit: ExitReport, now: Timestamp) -> Decision {
+    use ExitKind::{Exited, PoweroffInside, RebootInside, Signaled};
+
+    let halted = exit.kind == PoweroffInside;
+    let again = match (policy, exit.kind) {
+        (_, RebootInside) | (Restart::Always, _) => true,
+        (Restart::OnFailure, Exited(code)) => code != 0,
+        (Restart::OnFailure, Signaled(_)) => true,
+        (Restart::OnFailure, PoweroffInside) | (Restart::Never, _) => false,
+    };
+    if !again {
+        let reason = if halted { StayReason::PoweredOffInside } else { StayReason::InitExited };
+        return Decision::Stay { reason, halted };
+    }
+    if history.short_ends >= GIVE_UP_AFTER {
+        return Decision::Stay { reason: StayReason::GaveUp, halted };
+    }
+    let wait = backoff_ms(history.short_ends);
+    // A clock that was set back must not make the wait longer than it ever was.
+    let after_ms = exit.at.plus(wait).since(now).min(wait);
+    match exit.kind {
+        RebootInside => Decision::Reboot { after_ms },
+        PoweroffInside => Decision::HaltThenRestart { after_ms },
+        Exited(_) | Signaled(_) => Decision::Restart { after_ms },
+    }
 }

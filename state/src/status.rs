@@ -1,11 +1,16 @@
-//! The status document of a zone and of the host. It never lives in git.
+//! The status document of a zone and of the host, made from what was wanted, seen, planned and done. It never lives in
+//! git.
 
 use serde::{Deserialize, Serialize};
 
-use crate::condition::Condition;
+use crate::condition::{self, Claim, Condition, ConditionStatus, ConditionType};
+use crate::difference::{Cause, Recorded};
 use crate::lifecycle::{Transition, ZoneState};
-use crate::restart::ExitReport;
+use crate::observed::ZoneFacts;
+use crate::plan::{Hold, ZonePlan, ZonePolicy};
+use crate::restart::{ExitReport, StayReason};
 use crate::time::Timestamp;
+use crate::wanted::{self, Wanted};
 
 /// How many entries `history` keeps.
 pub const HISTORY: usize = 32;
@@ -72,4 +77,179 @@ pub struct HostStatus {
     pub format_version: String,
     /// The zones, by name.
     pub items: Vec<ZoneStatus>,
+}
+
+impl HostStatus {
+    /// The document for these zones.
+    pub fn new(mut items: Vec<ZoneStatus>) -> Self {
+        items.sort_by(|a, b| a.name.cmp(&b.name));
+        HostStatus { format_version: "1".into(), items }
+    }
+}
+
+/// Why a halt cannot finish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum HaltBlockedReason {
+    /// A mount cannot be taken away.
+    MountBusy,
+    /// A process is in an uninterruptible sleep.
+    TaskUninterruptible,
+    /// Something outside holds a namespace.
+    NamespaceReferenced,
+    /// A device is in use.
+    DeviceBusy,
+    /// A network link does not go away.
+    NetdevBusy,
+    /// The cgroup cannot be removed.
+    CgroupBusy,
+    /// A mount was detached and is still in use.
+    DetachedNotFreed,
+}
+
+/// What came of walking a zone's plan; the default is that nothing was walked and nothing is known to be wrong.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Outcome {
+    /// The transitions that were walked, oldest first.
+    pub walked: Vec<HistoryEntry>,
+    /// The step that failed and what it said; a later walk tries again.
+    pub failed: Option<String>,
+    /// Why the halt cannot finish, and what the operator can do.
+    pub halt_blocked: Option<(HaltBlockedReason, String)>,
+    /// Conditions that others know of: Degraded, DriftReturning, LimitsSkipped, SourceVerified, SourceFresh.
+    pub claims: Vec<Claim>,
+}
+
+/// Everything that a zone's status is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The manifest.
+    pub wanted: Option<&'a Wanted>,
+    /// What is seen now.
+    pub facts: &'a ZoneFacts,
+    /// What is recorded.
+    pub recorded: Option<&'a Recorded>,
+    /// What remains to be done, planned from these facts.
+    pub plan: &'a ZonePlan,
+    /// The restart history.
+    pub policy: &'a ZonePolicy,
+    /// What came of the last walk.
+    pub outcome: &'a Outcome,
+    /// The status before.
+    pub previous: Option<&'a ZoneStatus>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// The status of a zone.
+pub fn status(input: &Input<'_>) -> ZoneStatus {
+    let Input { wanted, facts, plan, policy, previous, .. } = *input;
+    let state = plan.from.known().copied();
+    let active = state.is_some_and(ZoneState::is_active);
+    let mut history = previous.map(|p| p.history.clone()).unwrap_or_default();
+    history.extend(input.outcome.walked.iter().cloned());
+    history.drain(..history.len().saturating_sub(HISTORY));
+    let manifest = input.recorded.map(|r| &r.manifest).or(wanted.map(|w| &w.manifest));
+    ZoneStatus {
+        name: plan.name.clone(),
+        state,
+        zone_id: facts.zone_id.filter(|_| active),
+        init_pid: facts.init.known().map(|p| p.pid),
+        zsched_pid: facts.zsched.known().map(|p| p.pid),
+        zoneadmd_pid: facts.zoneadmd.known().map(|p| p.pid),
+        addresses: addresses(input),
+        zonepath: facts.zonepath.clone().or_else(|| manifest.and_then(wanted::zonepath).map(String::from)),
+        desired: wanted.map(Wanted::goal),
+        manifest_digest: wanted.map(|w| w.digest.clone()),
+        source: wanted.and_then(|w| w.source.clone()),
+        conditions: conditions(input),
+        restarts: policy.restarts.restarts,
+        last_exit: facts.last_exit.or(policy.restarts.last_exit),
+        history,
+    }
+}
+
+/// The addresses that were seen, or where nobody looked, those that the zone was made with.
+fn addresses(input: &Input<'_>) -> Vec<String> {
+    let links = input.facts.links.known().map(Vec::as_slice).unwrap_or_default();
+    if links.iter().any(|link| link.addresses.is_some()) {
+        return links.iter().flat_map(|link| link.addresses.clone().unwrap_or_default()).collect();
+    }
+    let manifest = input.recorded.map(|r| &r.manifest).or(input.wanted.map(|w| &w.manifest));
+    let nets = manifest.map(wanted::net).unwrap_or_default();
+    nets.iter().filter_map(|net| net.address).map(|address| address.to_string()).collect()
+}
+
+/// All conditions of the zone, with their times from the status before.
+fn conditions(input: &Input<'_>) -> Vec<Condition> {
+    let claims = claims(input);
+    let mut out = input.previous.map(|p| p.conditions.clone()).unwrap_or_default();
+    out.retain(|condition| claims.iter().any(|claim| claim.kind == condition.kind));
+    let digest = input.wanted.map(|w| w.digest.as_str());
+    for claim in claims {
+        condition::set(&mut out, claim, digest, input.now);
+    }
+    out
+}
+
+fn claims(input: &Input<'_>) -> Vec<Claim> {
+    let Input { plan, outcome, .. } = *input;
+    let mut out = outcome.claims.clone();
+    if let Some((reason, message)) = &outcome.halt_blocked {
+        out.push(Claim::is_true(ConditionType::HaltBlocked, format!("{reason:?}"), message.clone()));
+    }
+    match &plan.hold {
+        Some(Hold::Stay { why: StayReason::GaveUp }) => {
+            out.push(Claim::is_true(ConditionType::GaveUp, "TooManyEnds", plan.reason.clone()));
+        }
+        Some(Hold::AwaitingConfirmation { fields }) => {
+            let gone = fields.iter().any(|field| field == "manifest");
+            let reason = if gone { "ManifestGone" } else { "DataWouldBeLost" };
+            out.push(Claim::is_true(ConditionType::AwaitingConfirmation, reason, plan.reason.clone()));
+        }
+        _ => {}
+    }
+    let drifted = |cause: Cause| matches!(cause, Cause::Drift | Cause::Both);
+    let fields: Vec<&str> = plan.differences.iter().filter(|d| drifted(d.cause)).map(|d| d.field.as_str()).collect();
+    if !fields.is_empty() {
+        out.push(Claim::is_true(ConditionType::Drifted, "FieldsDiffer", fields.join(", ")));
+    }
+    let stalling = out.iter().find(|c| c.kind.stalls() && c.status == ConditionStatus::True).cloned();
+    let waits = matches!(plan.hold, Some(Hold::Backoff { .. })) || outcome.failed.is_some();
+    match &stalling {
+        Some(cause) => {
+            out.push(Claim::is_true(ConditionType::Stalled, format!("{:?}", cause.kind), cause.message.clone()))
+        }
+        None if waits || !plan.steps.is_empty() => {
+            let reason = if outcome.failed.is_some() { "Retrying" } else { "InProgress" };
+            out.push(Claim::is_true(ConditionType::Reconciling, reason, plan.reason.clone()));
+        }
+        None => {}
+    }
+    out.push(converged(input, stalling.as_ref()));
+    out
+}
+
+fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
+    let Input { plan, outcome, .. } = *input;
+    let not = |reason: String, message: &str| Claim::is_false(ConditionType::Converged, reason, message);
+    if let Some(Hold::Unknown { .. }) = plan.hold {
+        let claim = not("Unknown".into(), &plan.reason);
+        return Claim { status: ConditionStatus::Unknown, ..claim };
+    }
+    if let Some(cause) = stalling {
+        return not(format!("{:?}", cause.kind), &cause.message);
+    }
+    if let Some(error) = &outcome.failed {
+        return not("StepFailed".into(), error);
+    }
+    match &plan.hold {
+        Some(Hold::Stay { why }) => not(why.as_str().into(), &plan.reason),
+        Some(Hold::Backoff { .. }) => not("Backoff".into(), &plan.reason),
+        Some(Hold::Conflict { .. }) => not("Conflict".into(), &plan.reason),
+        Some(Hold::Suspended) => not("Suspended".into(), &plan.reason),
+        Some(Hold::AwaitingConfirmation { .. } | Hold::Unknown { .. }) => not("Held".into(), &plan.reason),
+        None if !plan.steps.is_empty() => not("InProgress".into(), &plan.reason),
+        None => Claim::is_true(ConditionType::Converged, "AsWanted", &plan.reason),
+    }
 }

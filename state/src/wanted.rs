@@ -1,11 +1,14 @@
-//! What is wanted of one zone, as the planner needs it: the manifest's spec as a document, plus the few fields that
-//! decide where the zone goes.
+//! What is wanted of one zone, as the planner needs it: the manifest as a document with its defaults filled in, and
+//! the few fields of it that decide where the zone goes. A recorded manifest is read by the same functions.
 
+use reeve_schema::manifest::{Net, Restart, Zone};
+use reeve_schema::quantity::TimeSpan;
+use reeve_schema::{Deletion, DesiredState};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::lifecycle::ZoneState;
-use crate::restart::RestartPolicy;
 
 /// One zone as its manifest wants it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,42 +16,77 @@ use crate::restart::RestartPolicy;
 pub struct Wanted {
     /// The name.
     pub name: String,
-    /// The spec, in the manifest's own words (camelCase), defaults filled in.
-    pub spec: Value,
+    /// The manifest ([`Zone`] as JSON), with `spec.zonepath` and `spec.hostname` filled in.
+    pub manifest: Value,
     /// Digest of the manifest.
     pub digest: String,
     /// Where the manifest came from, for people: a path or a commit.
     pub source: Option<String>,
 }
 
-/// What happens to a zone whose manifest is gone; the zone's own recorded configuration says which.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Deletion {
-    /// Halt it, keep its files, wait for a person.
-    #[default]
-    Halt,
-    /// Leave it as it is.
-    Keep,
-    /// Halt, uninstall, unconfigure.
-    Delete,
-}
+impl Wanted {
+    /// What a manifest wants. `zonepaths` is the folder of the zonepaths that no manifest names; `digest` is that of
+    /// the manifest as it was loaded.
+    pub fn new(zone: &Zone, digest: &str, source: Option<String>, zonepaths: &str) -> Self {
+        let mut manifest = serde_json::to_value(zone).expect("a manifest is always a JSON document");
+        if let Some(spec) = manifest.get_mut("spec").and_then(Value::as_object_mut) {
+            // Filled in, so that writing a default down is no change of the zone.
+            spec.insert("zonepath".into(), zone.zonepath(zonepaths).into());
+            spec.insert("hostname".into(), zone.hostname().into());
+        }
+        Wanted { name: zone.name().to_string(), manifest, digest: digest.to_owned(), source }
+    }
 
-/// `spec.state`; running where the manifest does not say.
-pub fn goal(spec: &Value) -> ZoneState {
-    match spec.get("state").and_then(Value::as_str) {
-        Some("installed") => ZoneState::Installed,
-        Some("ready") => ZoneState::Ready,
-        _ => ZoneState::Running,
+    /// The state that the manifest wants.
+    pub fn goal(&self) -> ZoneState {
+        goal(&self.manifest)
     }
 }
 
-/// `spec.deletion`; halt where the configuration does not say, or says what this version does not know.
-pub fn deletion(spec: &Value) -> Deletion {
-    spec.get("deletion").and_then(|v| Deletion::deserialize(v).ok()).unwrap_or_default()
+/// The manifest as its type.
+///
+/// # Errors
+/// Where the document is none, e.g. one that another version recorded.
+pub fn typed(manifest: &Value) -> Result<Zone, serde_json::Error> {
+    Zone::deserialize(manifest)
+}
+
+/// A field of the manifest, by JSON pointer; `None` where it is not there or is not a `T`.
+fn field<T: DeserializeOwned>(manifest: &Value, pointer: &str) -> Option<T> {
+    manifest.pointer(pointer).and_then(|value| T::deserialize(value).ok())
+}
+
+/// `spec.state`; running where the manifest does not say.
+pub fn goal(manifest: &Value) -> ZoneState {
+    match field(manifest, "/spec/state").unwrap_or_default() {
+        DesiredState::Installed => ZoneState::Installed,
+        DesiredState::Ready => ZoneState::Ready,
+        DesiredState::Running => ZoneState::Running,
+    }
+}
+
+/// `spec.deletion`; halt where the manifest does not say, or says what this version does not know.
+pub fn deletion(manifest: &Value) -> Deletion {
+    field(manifest, "/spec/deletion").unwrap_or_default()
 }
 
 /// `spec.init.restart`; always where the manifest does not say.
-pub fn restart_policy(spec: &Value) -> RestartPolicy {
-    spec.pointer("/init/restart").and_then(|v| RestartPolicy::deserialize(v).ok()).unwrap_or_default()
+pub fn restart_policy(manifest: &Value) -> Restart {
+    field(manifest, "/spec/init/restart").unwrap_or_default()
+}
+
+/// `spec.init.haltTimeout` in milliseconds.
+pub fn halt_timeout_ms(manifest: &Value) -> u64 {
+    let default = reeve_schema::manifest::Init::default_halt_timeout;
+    u64::from(field::<TimeSpan>(manifest, "/spec/init/haltTimeout").unwrap_or_else(default).millis())
+}
+
+/// `spec.net`; empty where there is none.
+pub fn net(manifest: &Value) -> Vec<Net> {
+    field(manifest, "/spec/net").unwrap_or_default()
+}
+
+/// `spec.zonepath`.
+pub fn zonepath(manifest: &Value) -> Option<&str> {
+    manifest.pointer("/spec/zonepath").and_then(Value::as_str)
 }

@@ -1,0 +1,132 @@
+//! Rules about a zone's plan against what was seen of the zone.
+
+use super::Findings;
+use crate::lifecycle::{Transition, ZoneState, state_name};
+use crate::limits::Limits;
+use crate::observed::{Fact, ZoneFacts};
+use crate::plan::{Action, Hold, ZonePlan};
+
+pub(super) fn check(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
+    if zone.steps.is_empty() {
+        return unanswered(zone, seen, out);
+    }
+    if let Fact::Unknown { why } = &zone.from {
+        out.fatal("stepOnUnknown", &zone.name, format!("it has steps, and its state is not known: {why}"));
+        return;
+    }
+    let from = zone.from.known().copied();
+    if !fits(from, seen) {
+        out.fatal("stateNotSeen", &zone.name, format!("it starts from {}, which was not seen", state_name(from)));
+    }
+    unknown(zone, from, seen, out);
+    old_environment(zone, seen, out);
+    supervisor(zone, from, seen, out);
+    unanswered(zone, seen, out);
+}
+
+/// Whether the facts can be those of a zone in this state. Looser than deriving the state: necessary signs only.
+fn fits(state: Option<ZoneState>, seen: &ZoneFacts) -> bool {
+    let some = |n: &Fact<u32>| matches!(n, Fact::Known(1..));
+    let lives = seen.init.is_known() || some(&seen.environment_processes) || some(&seen.login_processes);
+    let in_kernel = seen.zsched.is_known() || lives || seen.cgroup.is_known() || some(&seen.mounts);
+    let linked = seen.links.known().is_some_and(|l| !l.is_empty());
+    match state {
+        Some(ZoneState::Running) => {
+            seen.zsched.is_known() && !seen.halt_intent && (seen.init.is_known() || some(&seen.environment_processes))
+        }
+        Some(ZoneState::Ready) => {
+            seen.zsched.is_known() && !seen.halt_intent && !seen.init.is_known() && !some(&seen.environment_processes)
+        }
+        Some(ZoneState::ShuttingDown) => seen.halt_intent || lives,
+        Some(ZoneState::Down) => (seen.halt_intent || !seen.zsched.is_known()) && !lives,
+        Some(ZoneState::Installed) => !in_kernel && !linked && seen.installed.is_known(),
+        Some(ZoneState::Configured) => {
+            !in_kernel && !linked && !seen.installed.is_known() && seen.configured.is_known()
+        }
+        None => !in_kernel && !linked && !seen.installed.is_known() && !seen.configured.is_known(),
+    }
+}
+
+/// Nothing is done on facts that could not be read, but that a halt which was begun goes on.
+fn unknown(zone: &ZonePlan, from: Option<ZoneState>, seen: &ZoneFacts, out: &mut Findings) {
+    let unread = seen.zsched.why_unknown().is_some()
+        || seen.init.why_unknown().is_some()
+        || seen.environment_processes.why_unknown().is_some()
+        || seen.configured.why_unknown().is_some()
+        || seen.installed.why_unknown().is_some();
+    let halting = matches!(from, Some(ZoneState::ShuttingDown | ZoneState::Down));
+    let only_halts = zone.steps.iter().all(|s| matches!(s.action, Action::Live | Action::Transition(Transition::Halt)));
+    if unread && !(halting && only_halts) {
+        out.fatal("stepOnUnknown", &zone.name, "it has steps, and not everything that they rely on could be read");
+    }
+}
+
+/// At most one application environment: before a boot, whatever lives of an old one has been stopped or halted.
+fn old_environment(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
+    let mut lives = !matches!(seen.environment_processes, Fact::Absent | Fact::Known(0)) || !seen.init.is_absent();
+    for step in &zone.steps {
+        match step.action {
+            Action::Transition(Transition::Stop | Transition::Halt) => lives = false,
+            // A reboot ends the old environment in its first step.
+            Action::Transition(Transition::Reboot) => lives = step.name == "startInit",
+            Action::Transition(Transition::Boot) if lives => {
+                let message = "it boots while processes of an older application environment live";
+                return out.fatal("oneEnvironment", &zone.name, message);
+            }
+            Action::Transition(Transition::Boot) => lives = true,
+            _ => {}
+        }
+    }
+}
+
+/// An active zone without its zoneadmd gets one before anything else.
+fn supervisor(zone: &ZonePlan, from: Option<ZoneState>, seen: &ZoneFacts, out: &mut Findings) {
+    let gone = from.is_some_and(ZoneState::is_active) && seen.zoneadmd.is_absent();
+    let adopts = zone.steps.first().is_some_and(|step| step.name == "adopt");
+    if gone && !adopts {
+        out.fatal(
+            "supervisorFirst",
+            &zone.name,
+            "it is active and has no zoneadmd, and the plan does not begin with one",
+        );
+    }
+}
+
+/// Every difference that the plan tells of is answered by a step, unless the zone is held.
+fn unanswered(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
+    let held: &[String] = match &zone.hold {
+        Some(Hold::Unknown { .. } | Hold::Suspended | Hold::Conflict { .. }) => return,
+        Some(Hold::AwaitingConfirmation { fields }) => fields,
+        _ => &[],
+    };
+    let has = |name: &str| zone.steps.iter().any(|step| step.name == name);
+    let own = |field: &str| matches!(field, "state" | "platform" | "zoneadmd");
+    let changed =
+        zone.differences.iter().find(|d| !own(&d.field) && d.recorded != d.desired && !held.contains(&d.field));
+    if let Some(d) = changed
+        && !has("record")
+        && !has("writeConfiguration")
+    {
+        out.fatal("unanswered", &zone.name, format!("{} changed, and no step records it", d.field));
+    }
+    if zone.differences.iter().any(|d| d.field == "zoneadmd") && !has("adopt") {
+        out.fatal("unanswered", &zone.name, "it has no zoneadmd, and no step starts one");
+    }
+    let stays_up = !has("destroy") && matches!(zone.from, Fact::Known(ZoneState::Ready | ZoneState::Running));
+    if !stays_up {
+        return;
+    }
+    if zone.differences.iter().any(|d| d.field == "net" && d.price == crate::difference::Price::Live)
+        && !has("repairLinks")
+    {
+        out.fatal("unanswered", &zone.name, "its links are not as they should be, and no step repairs them");
+    }
+    let limits = zone.manifest.as_ref().map(Limits::of);
+    if let (Some(limits), Fact::Known(cgroup)) = (limits, &seen.cgroup)
+        && !zone.differences.is_empty()
+        && !limits.hold_in(cgroup)
+        && !has("applyLimits")
+    {
+        out.fatal("unanswered", &zone.name, "its limits are not those of the manifest, and no step applies them");
+    }
+}

@@ -1,0 +1,399 @@
+//! The plan for one zone: where it goes, how far down it must come on the way, and what it does as it is.
+
+use std::borrow::Cow;
+
+use reeve_schema::Deletion;
+use serde_json::Value;
+
+use super::steps::{Work, steps};
+use super::{Hold, ZonePlan, ZonePolicy, step_name};
+use crate::difference::{Cause, Difference, Price, Recorded, differences};
+use crate::lifecycle::{Transition, ZoneState, state_name};
+use crate::limits::Limits;
+use crate::observed::{Fact, ZoneFacts, derive_state};
+use crate::restart::{Decision, decide};
+use crate::time::Timestamp;
+use crate::wanted::{self, Wanted};
+
+use ZoneState::{Configured, Down, Installed, Ready, Running, ShuttingDown};
+
+/// All that is known of one zone.
+pub(super) struct Subject<'a> {
+    pub name: &'a str,
+    pub wanted: Option<&'a Wanted>,
+    pub facts: &'a ZoneFacts,
+    pub recorded: Option<&'a Recorded>,
+    pub policy: &'a ZonePolicy,
+    pub boot_id: &'a str,
+    pub now: Timestamp,
+}
+
+/// Where a zone goes.
+struct Course {
+    /// The lowest state that it passes through.
+    bottom: Option<ZoneState>,
+    /// Where it ends.
+    target: Option<ZoneState>,
+    hold: Option<Hold>,
+}
+
+/// The plan for one zone. `conflict` is a hold that the other zones' plans led to: nothing is brought up or changed then.
+pub(super) fn plan(s: &Subject<'_>, conflict: Option<&Hold>) -> ZonePlan {
+    let state = match derive_state(s.facts) {
+        Fact::Unknown { why } => return s.unknown(why),
+        Fact::Known(state) => Some(state),
+        Fact::Absent => None,
+    };
+    if let Some(why) = s.facts.why_unknown() {
+        // A halt that was begun goes on; nothing else is done on half a look.
+        let hold = Hold::Unknown { why };
+        return s.only_finish_halt(state, hold);
+    }
+    match s.wanted {
+        _ if s.policy.suspended => s.only_finish_halt(state, Hold::Suspended),
+        Some(wanted) => s.bring_to(state, wanted, conflict),
+        None => s.let_go(state),
+    }
+}
+
+/// How high a state is: what a teardown lowers and a bring-up raises. A halting zone counts as just above Installed.
+pub(super) fn height(state: Option<ZoneState>) -> u8 {
+    match state {
+        None => 0,
+        Some(Configured) => 1,
+        Some(Installed) => 2,
+        Some(Down | ShuttingDown) => 3,
+        Some(Ready) => 4,
+        Some(Running) => 5,
+    }
+}
+
+fn lower(a: Option<ZoneState>, b: Option<ZoneState>) -> Option<ZoneState> {
+    if height(a) <= height(b) { a } else { b }
+}
+
+/// The transitions from a state down to a lower one.
+pub(super) fn down(from: Option<ZoneState>, bottom: Option<ZoneState>) -> Vec<Transition> {
+    let mut path = Vec::new();
+    match (from, height(bottom)) {
+        (Some(Running), 4) => path.push(Transition::Stop),
+        (Some(Running | Ready | ShuttingDown | Down), 0..=2) => path.push(Transition::Halt),
+        _ => {}
+    }
+    if height(from) >= 2 && height(bottom) <= 1 {
+        path.push(Transition::Uninstall);
+    }
+    if height(from) >= 1 && height(bottom) == 0 {
+        path.push(Transition::Unconfigure);
+    }
+    path
+}
+
+/// The transitions from a state up to a higher one.
+pub(super) fn up(bottom: Option<ZoneState>, target: Option<ZoneState>) -> Vec<Transition> {
+    [(1, Transition::Configure), (2, Transition::Install), (4, Transition::Ready), (5, Transition::Boot)]
+        .into_iter()
+        .filter(|(reaches, _)| (height(bottom) + 1..=height(target)).contains(reaches))
+        .map(|(_, transition)| transition)
+        .collect()
+}
+
+impl Subject<'_> {
+    fn unknown(&self, why: String) -> ZonePlan {
+        let mut plan = self.empty(Fact::unknown(why.as_str()), None);
+        plan.reason = format!("left alone, what is there is not known: {why}");
+        plan.hold = Some(Hold::Unknown { why });
+        plan.goal = self.wanted.map(Wanted::goal);
+        plan
+    }
+
+    fn empty(&self, from: Fact<ZoneState>, to: Option<ZoneState>) -> ZonePlan {
+        ZonePlan {
+            name: self.name.to_owned(),
+            from,
+            to,
+            goal: to,
+            path: Vec::new(),
+            steps: Vec::new(),
+            differences: Vec::new(),
+            hold: None,
+            manifest: None,
+            digest: self.wanted.map(|w| w.digest.clone()),
+            after: Vec::new(),
+            reason: String::new(),
+        }
+    }
+
+    /// A zone that is to be left alone, except that a halt which was begun goes on.
+    fn only_finish_halt(&self, state: Option<ZoneState>, hold: Hold) -> ZonePlan {
+        let halting = state.is_some_and(ZoneState::is_halting);
+        let bottom = if halting { Some(Installed) } else { state };
+        let work: Vec<Work> = if halting { self.downward(state, bottom) } else { Vec::new() };
+        let mut plan = self.laid_out(state, &work);
+        plan.goal = self.wanted.map_or(bottom, |w| Some(w.goal()));
+        plan.reason = match &hold {
+            Hold::Unknown { why } => format!("left alone, not everything could be read: {why}"),
+            _ => "left alone, suspended".into(),
+        };
+        if halting {
+            plan.reason.push_str("; its unfinished halt goes on");
+        }
+        plan.hold = Some(hold);
+        plan
+    }
+
+    /// A zone without a manifest.
+    fn let_go(&self, state: Option<ZoneState>) -> ZonePlan {
+        let deletion = self.recorded.map_or(Deletion::Halt, |r| wanted::deletion(&r.manifest));
+        let halting = state.is_some_and(ZoneState::is_halting);
+        let bottom = match deletion {
+            Deletion::Delete => None,
+            Deletion::Keep if !halting => state,
+            Deletion::Keep | Deletion::Halt => lower(state, Some(Installed)),
+        };
+        let mut plan = self.laid_out(state, &self.downward(state, bottom));
+        plan.goal = bottom;
+        (plan.hold, plan.reason) = match (state, deletion) {
+            (None, _) => (None, "nothing is wanted and nothing is there".into()),
+            (_, Deletion::Delete) => (None, "its manifest is gone, and its configuration says deletion: delete".into()),
+            (_, Deletion::Keep) => (None, "its manifest is gone, and its configuration says deletion: keep".into()),
+            (_, Deletion::Halt) => (
+                Some(Hold::AwaitingConfirmation { fields: vec!["manifest".into()] }),
+                "its manifest is gone: halted and kept until somebody says what becomes of it".into(),
+            ),
+        };
+        plan
+    }
+
+    /// The way down, with a zoneadmd to go it where there is none.
+    fn downward(&self, state: Option<ZoneState>, bottom: Option<ZoneState>) -> Vec<Work> {
+        let active = state.is_some_and(ZoneState::is_active);
+        let adopt = (active && self.facts.zoneadmd.is_absent()).then_some(Work::Live(step_name::ADOPT));
+        adopt.into_iter().chain(down(state, bottom).into_iter().map(Work::Transition)).collect()
+    }
+
+    /// A plan with the steps of `work`.
+    fn laid_out(&self, state: Option<ZoneState>, work: &[Work]) -> ZonePlan {
+        let current = self.recorded.map(|r| &r.manifest).or(self.wanted.map(|w| &w.manifest));
+        let halt_timeout = wanted::halt_timeout_ms(current.unwrap_or(&Value::Null));
+        let (steps, to) = steps(state, work, halt_timeout);
+        let mut plan = self.empty(derive_state(self.facts), to);
+        plan.steps = steps;
+        plan.path = work
+            .iter()
+            .filter_map(|w| match w {
+                Work::Transition(transition) => Some(*transition),
+                Work::Live(_) => None,
+            })
+            .collect();
+        plan
+    }
+
+    /// A zone with a manifest.
+    fn bring_to(&self, state: Option<ZoneState>, wanted: &Wanted, conflict: Option<&Hold>) -> ZonePlan {
+        let differences = differences(wanted, self.recorded, self.facts, self.boot_id);
+        let waiting = self.waiting(state, wanted, &differences);
+        let manifest = self.effective(wanted, &waiting);
+        let mut course = self.course(state, wanted, &differences, &waiting);
+        if let Some(hold) = conflict {
+            // A zone that is up stays as it is rather than going down for something that it cannot have.
+            let halting = state.is_some_and(ZoneState::is_halting);
+            let here = if halting { Some(Installed) } else { state };
+            course = Course { bottom: here, target: here, hold: Some(hold.clone()) };
+        }
+        let mut work = self.downward(state, course.bottom);
+        if conflict.is_none() {
+            work.extend(self.live(state, &course, wanted, &manifest, &differences));
+        }
+        work.extend(up(course.bottom, course.target).into_iter().map(Work::Transition));
+        let mut plan = self.laid_out(state, &work);
+        plan.goal = Some(wanted.goal());
+        plan.hold = course.hold;
+        plan.reason = reason(&plan, &differences);
+        plan.differences = differences;
+        plan.manifest = (!plan.steps.is_empty()).then(|| manifest.into_owned());
+        plan
+    }
+
+    /// Fields whose change would lose data, and for which nobody has said that it may.
+    fn waiting(&self, state: Option<ZoneState>, wanted: &Wanted, differences: &[Difference]) -> Vec<String> {
+        if height(state) < 2 || self.policy.confirmed.as_deref() == Some(wanted.digest.as_str()) {
+            return Vec::new();
+        }
+        differences.iter().filter(|d| d.price == Price::Reinstall).map(|d| d.field.clone()).collect()
+    }
+
+    /// The wanted manifest, with the fields that wait as they are recorded.
+    fn effective<'w>(&self, wanted: &'w Wanted, waiting: &[String]) -> Cow<'w, Value> {
+        let recorded = match self.recorded {
+            Some(recorded) if !waiting.is_empty() => recorded,
+            _ => return Cow::Borrowed(&wanted.manifest),
+        };
+        let mut manifest = wanted.manifest.clone();
+        if let Some(spec) = manifest.get_mut("spec").and_then(Value::as_object_mut) {
+            for field in waiting {
+                match recorded.manifest["spec"].get(field) {
+                    Some(value) => drop(spec.insert(field.clone(), value.clone())),
+                    None => drop(spec.remove(field)),
+                }
+            }
+        }
+        Cow::Owned(manifest)
+    }
+
+    /// How far down and how far up.
+    fn course(
+        &self,
+        state: Option<ZoneState>,
+        wanted: &Wanted,
+        differences: &[Difference],
+        waiting: &[String],
+    ) -> Course {
+        let price = differences.iter().filter(|d| !waiting.contains(&d.field)).map(|d| d.price).max();
+        let by_price = match price {
+            Some(Price::Reinstall) => lower(state, Some(Configured)),
+            Some(Price::Rebuild) => lower(state, Some(Installed)),
+            Some(Price::Restart) => lower(state, Some(Ready)),
+            Some(Price::Live) | None => state,
+        };
+        let goal = Some(wanted.goal());
+        let mut course = Course { bottom: by_price, target: goal, hold: None };
+        if !waiting.is_empty() {
+            course.hold = Some(Hold::AwaitingConfirmation { fields: waiting.to_vec() });
+        }
+        if state.is_some_and(ZoneState::is_halting) {
+            course.bottom = lower(course.bottom, Some(Installed));
+        }
+        if state == Some(Running) && self.facts.init.is_absent() {
+            // Init is gone and something of its environment still lives: that must end before the next one starts.
+            course.bottom = lower(course.bottom, Some(Ready));
+        }
+        self.answer_exit(state, wanted, &mut course);
+        course.bottom = lower(course.bottom, course.target);
+        course
+    }
+
+    /// What the restart policy says, where init ended and the zone is wanted running from the same manifest.
+    fn answer_exit(&self, state: Option<ZoneState>, wanted: &Wanted, course: &mut Course) {
+        let history = match self.facts.last_exit {
+            Some(exit) => self.policy.restarts.noted(exit),
+            None => self.policy.restarts.clone(),
+        };
+        let alive = state == Some(Running) && self.facts.init.is_known();
+        let Some(exit) = history.pending else { return };
+        if alive || height(state) < 2 || wanted.goal() != Running || !history.is_about(&wanted.digest) {
+            return;
+        }
+        let policy = wanted::restart_policy(&wanted.manifest);
+        let halting = state.is_some_and(ZoneState::is_halting);
+        let here = lower(state, Some(if halting { Installed } else { Ready }));
+        let halted = lower(state, Some(Installed));
+        let wait = |after_ms: u64| (after_ms > 0).then(|| Hold::Backoff { until: self.now.plus(after_ms) });
+        let (bottom, rest, hold) = match decide(policy, &history, exit, self.now) {
+            Decision::Restart { after_ms } => (here, here, wait(after_ms)),
+            // It waits as it is and is halted when its time has come.
+            Decision::Reboot { after_ms: 0 } => (halted, halted, None),
+            Decision::Reboot { after_ms } => (here, here, wait(after_ms)),
+            Decision::HaltThenRestart { after_ms } => (halted, halted, wait(after_ms)),
+            Decision::Stay { reason, halted: true } => (halted, halted, Some(Hold::Stay { why: reason })),
+            Decision::Stay { reason, halted: false } => (here, here, Some(Hold::Stay { why: reason })),
+        };
+        course.bottom = lower(course.bottom, bottom);
+        if hold.is_some() {
+            course.target = rest;
+            course.hold = hold;
+        }
+    }
+
+    /// What is done on the zone as it is, between the way down and the way up. The record comes last: what it says has
+    /// been seen.
+    fn live(
+        &self,
+        state: Option<ZoneState>,
+        course: &Course,
+        wanted: &Wanted,
+        manifest: &Value,
+        differences: &[Difference],
+    ) -> Vec<Work> {
+        let mut out = Vec::new();
+        if matches!(state, Some(Ready | Running)) && height(course.bottom) >= 4 {
+            let limits = Limits::of(manifest);
+            if self.facts.cgroup.known().is_some_and(|cgroup| !limits.hold_in(cgroup)) {
+                out.push(Work::Live(step_name::APPLY_LIMITS));
+            }
+            if differences.iter().any(|d| d.field == "net" && d.price == Price::Live) {
+                out.push(Work::Live(step_name::REPAIR_LINKS));
+            }
+        }
+        let recorded = self.recorded.is_some_and(|r| r.manifest == *manifest && r.digest == wanted.digest);
+        // Without a zone there is no configuration yet: configure writes it.
+        if !recorded && height(course.bottom) > 0 {
+            out.push(Work::Live(step_name::RECORD));
+        }
+        out
+    }
+}
+
+/// The plan in words.
+fn reason(plan: &ZonePlan, differences: &[Difference]) -> String {
+    let now = match &plan.from {
+        Fact::Known(state) => state.as_str(),
+        _ => "none",
+    };
+    if plan.steps.is_empty() && plan.hold.is_none() {
+        return format!("{now}, as wanted");
+    }
+    let mut parts = vec![if Some(now) == plan.goal.map(ZoneState::as_str) {
+        now.to_owned()
+    } else {
+        format!("{now}, wanted {}", state_name(plan.goal))
+    }];
+    let told = |d: &Difference| format!("{} ({})", d.field, cause_name(d.cause));
+    let fields: Vec<String> =
+        differences.iter().filter(|d| d.field != "state" && d.field != "digest").map(told).collect();
+    if !fields.is_empty() {
+        parts.push(format!("differs: {}", fields.join(", ")));
+    }
+    match &plan.hold {
+        Some(Hold::Stay { why }) => parts.push(format!("stays: {}", why.as_str())),
+        Some(Hold::Backoff { .. }) => parts.push("waits before the next start".into()),
+        Some(Hold::AwaitingConfirmation { fields }) => {
+            parts.push(format!("data would be lost, so a person must confirm: {}", fields.join(", ")));
+        }
+        Some(Hold::Conflict { with, what }) => parts.push(format!("zone {with} has {what}")),
+        Some(Hold::Unknown { .. } | Hold::Suspended) | None => {}
+    }
+    parts.join("; ")
+}
+
+fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Change => "change",
+        Cause::Drift => "drift",
+        Cause::Both => "change and drift",
+        Cause::HostBoot => "host boot",
+        Cause::Adopted => "adopted",
+        Cause::Unfinished => "unfinished",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::step;
+
+    #[test]
+    fn every_way_down_and_up_follows_the_table() {
+        let all: Vec<Option<ZoneState>> = std::iter::once(None).chain(ZoneState::ALL.map(Some)).collect();
+        let rests: Vec<_> = all.iter().copied().filter(|s| !s.is_some_and(ZoneState::is_halting)).collect();
+        for from in &all {
+            for bottom in rests.iter().filter(|b| height(**b) <= height(*from)) {
+                for target in rests.iter().filter(|t| height(**t) >= height(*bottom)) {
+                    let path: Vec<_> = down(*from, *bottom).into_iter().chain(up(*bottom, *target)).collect();
+                    let end = path.iter().try_fold(*from, |at, t| step(at, *t));
+                    assert_eq!(end, Ok(*target), "{from:?} {bottom:?} {target:?} {path:?}");
+                }
+            }
+        }
+    }
+}
