@@ -1,6 +1,6 @@
 //! The rules between zones: names, zonepaths, addresses. Each problem stands at the later place and names the earlier.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::decode::Facts;
@@ -14,11 +14,15 @@ pub(crate) fn between_zones(facts: Facts, zonepaths: &str, report: &mut Report) 
     // A default zonepath stands where the zone's name does: there is no better place to show.
     let default = default_zonepaths.iter().map(|index| {
         let (name, spot) = &names[*index];
-        (format!("{}/{name}", zonepaths.trim_end_matches('/')), Some(*index), spot.clone())
+        let path = format!("{}/{name}", zonepaths.trim_end_matches('/'));
+        Zonepath { path, zone: Some(*index), spot: spot.clone(), written: false }
     });
-    let mut paths: Vec<_> = default.chain(named).collect();
+    let written = named.into_iter().map(|(path, zone, spot)| Zonepath { path, zone, spot, written: true });
+    let mut paths: Vec<Zonepath> = default.chain(written).collect();
     let earlier_of_one_name = earlier_of_one_name(&names);
-    paths.retain(|(_, name, _)| name.is_none_or(|index| !earlier_of_one_name.contains_key(&index)));
+    paths.retain(|zonepath| zonepath.zone.is_none_or(|index| !earlier_of_one_name.contains_key(&index)));
+    // Written ones come last, so that the problem stands where there is something to change.
+    paths.sort_by(|a, b| (a.written, &a.spot).cmp(&(b.written, &b.spot)));
     overlapping_zonepaths(&paths, report);
     shared_zonepaths(&paths, host_directories, report);
 
@@ -72,8 +76,25 @@ fn twice<K: Ord>(
     }
 }
 
-/// A zonepath with its zone, by index of the name, and its place.
-type Zonepath = (String, Option<usize>, Spot);
+/// A zonepath.
+struct Zonepath {
+    path: String,
+    /// Index of the zone's name.
+    zone: Option<usize>,
+    /// Where it is written; without that, where the zone's name is.
+    spot: Spot,
+    /// Whether the manifest has it.
+    written: bool,
+}
+
+/// Zonepaths by their text; of one text, in the order given.
+fn by_path(paths: &[Zonepath]) -> BTreeMap<&str, Vec<&Zonepath>> {
+    let mut by_path: BTreeMap<&str, Vec<&Zonepath>> = BTreeMap::new();
+    for zonepath in paths {
+        by_path.entry(&zonepath.path).or_default().push(zonepath);
+    }
+    by_path
+}
 
 /// The outermost zonepath that is `of` or holds it: one look-up per part of the path, however many zones there are.
 fn holder<'p>(by_path: &BTreeMap<&'p str, Vec<&'p Zonepath>>, of: &str) -> Option<&'p Zonepath> {
@@ -81,31 +102,29 @@ fn holder<'p>(by_path: &BTreeMap<&'p str, Vec<&'p Zonepath>>, of: &str) -> Optio
     ends.filter_map(|end| by_path.get(&of[..end])).flatten().next().copied()
 }
 
-/// Zonepaths by their text.
-fn by_path(paths: &[Zonepath]) -> BTreeMap<&str, Vec<&Zonepath>> {
-    let mut by_path: BTreeMap<&str, Vec<&Zonepath>> = BTreeMap::new();
-    for zonepath in paths {
-        by_path.entry(&zonepath.0).or_default().push(zonepath);
-    }
-    by_path
-}
-
-/// Notes every zonepath that is another zone's or lies in it.
+/// Notes every zonepath that is another zone's, lies in it or holds it.
 fn overlapping_zonepaths(paths: &[Zonepath], report: &mut Report) {
-    let mut sorted: Vec<&Zonepath> = paths.iter().collect();
-    sorted.sort_by_key(|(_, _, spot)| spot);
+    const HELP: &str = "a folder apart from all other zonepaths";
     let by_path = by_path(paths);
-    for zonepath in sorted {
-        let (text, _, spot) = zonepath;
-        let Some(other) = holder(&by_path, text) else { continue };
-        let same = by_path[text.as_str()].iter().min_by_key(|(_, _, spot)| spot).copied();
-        let other = if other.0 == *text { same.unwrap_or(other) } else { other };
+    let mut holds = BTreeSet::new();
+    for zonepath in paths {
+        let Some(other) = holder(&by_path, &zonepath.path) else { continue };
         if std::ptr::eq(other, zonepath) {
             continue;
         }
-        let what = if other.0 == *text { "is" } else { "lies in" };
-        let message = format!("the zonepath `{text}` {what} that of another zone: {}", place(report, &other.2));
-        report.add(spot.clone(), message, "a folder apart from all other zonepaths");
+        let (path, outer) = (&zonepath.path, &other.path);
+        if other.written && !zonepath.written {
+            // A folder around all default zonepaths is one mistake, however many zones are in it.
+            if holds.insert(outer) {
+                let message =
+                    format!("the zonepath `{outer}` holds that of another zone: {}", place(report, &zonepath.spot));
+                report.add(other.spot.clone(), message, HELP);
+            }
+            continue;
+        }
+        let what = if path == outer { "is" } else { "lies in" };
+        let message = format!("the zonepath `{path}` {what} that of another zone: {}", place(report, &other.spot));
+        report.add(zonepath.spot.clone(), message, HELP);
     }
 }
 
@@ -119,9 +138,9 @@ fn shared_zonepaths(paths: &[Zonepath], directories: Vec<(String, Spot)>, report
             let next = by_path.range::<str, _>((Bound::Included(inside.as_str()), Bound::Unbounded)).next();
             next.filter(|(text, _)| path::within(text, &directory)).map(|(_, zonepaths)| zonepaths[0])
         };
-        let Some((zonepath, ..)) = holder(&by_path, &directory).or_else(below) else { continue };
-        let what = if path::within(&directory, zonepath) { "lies in" } else { "holds" };
-        let message = format!("`{directory}` {what} the zonepath `{zonepath}`");
+        let Some(zonepath) = holder(&by_path, &directory).or_else(below) else { continue };
+        let what = if path::within(&directory, &zonepath.path) { "lies in" } else { "holds" };
+        let message = format!("`{directory}` {what} the zonepath `{}`", zonepath.path);
         report.add(spot, message, "a directory of the host apart from all zonepaths");
     }
 }

@@ -5,7 +5,7 @@
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span};
 
 use crate::load::{Limits, SourceFile};
-use crate::source::{Place, Report, Spot, shown};
+use crate::source::{Place, Report, Spot, push_index, push_key, shown};
 
 /// One value of a document and where it begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,13 +50,15 @@ pub(crate) fn documents(index: usize, file: &SourceFile, limits: &Limits, report
         disallow_directives: true,
         emit_unresolved_aliases: true,
         emit_comments: false,
+        emit_anchor_events: true,
         flow_nesting_limit: limits.depth,
         block_nesting_limit: limits.depth,
     };
     let mut parser = Parser::new_from_str_with_options(&file.text, options);
     let mut documents = Vec::new();
     loop {
-        let mut builder = Builder { file: index, report, stack: Vec::new(), root: None, nodes: 0, limits };
+        let mut builder =
+            Builder { file: index, report, stack: Vec::new(), root: None, anchored: String::new(), nodes: 0, limits };
         let again = match builder.read(&mut parser) {
             Ok(End::Document) => {
                 documents.extend(builder.root.filter(|root| root.value != Value::Null));
@@ -65,7 +67,8 @@ pub(crate) fn documents(index: usize, file: &SourceFile, limits: &Limits, report
             Ok(End::Stream) => break,
             // Skipping goes on to the next `---`, in time that grows with what is skipped.
             Err(stop) => {
-                stop.note(index, report, limits);
+                let field = builder.path();
+                stop.note(index, field, report, limits);
                 parser.proceed_next_document()
             }
         };
@@ -73,7 +76,7 @@ pub(crate) fn documents(index: usize, file: &SourceFile, limits: &Limits, report
             Ok(true) => {}
             Ok(false) => break,
             Err(error) => {
-                Stop::Syntax(error).note(index, report, limits);
+                Stop::Syntax(error).note(index, String::new(), report, limits);
                 break;
             }
         }
@@ -96,7 +99,7 @@ enum Stop {
 
 impl Stop {
     /// Notes it as a problem.
-    fn note(self, file: usize, report: &mut Report, limits: &Limits) {
+    fn note(self, file: usize, field: String, report: &mut Report, limits: &Limits) {
         let too_deep = |place| {
             (place, format!("lists and maps nest deeper than {}", limits.depth), "a flatter document".to_owned())
         };
@@ -114,7 +117,7 @@ impl Stop {
                 (place(*error.marker()), format!("this is not YAML: {}", error.kind()), help.to_owned())
             }
         };
-        report.add(Spot { file, place, field: String::new() }, message, help);
+        report.add(Spot { file, place, field }, message, help);
     }
 }
 
@@ -164,6 +167,7 @@ struct Builder<'b, 'r> {
     report: &'b mut Report<'r>,
     stack: Vec<Frame>,
     root: Option<Node>,
+    anchored: String,
     nodes: usize,
     limits: &'b Limits,
 }
@@ -179,7 +183,11 @@ impl Builder<'_, '_> {
                 if self.nodes > self.limits.nodes {
                     return Err(Stop::TooManyNodes(at));
                 }
-                self.refuse_properties(&event, &span, at);
+                self.refuse_tag(&event, &span);
+                // An anchor's own event follows that of its node, which then may be finished.
+                if event.anchor_id().is_some() {
+                    self.anchored = self.path();
+                }
             }
             match event {
                 Event::StreamEnd => return Ok(End::Stream),
@@ -192,6 +200,10 @@ impl Builder<'_, '_> {
                     Some(Frame::Map(place, entries, _)) => self.add(Node { place, value: Value::Map(entries) }),
                     None => {}
                 },
+                Event::Anchor(..) => {
+                    let spot = Spot { file: self.file, place: at, field: std::mem::take(&mut self.anchored) };
+                    self.report.add(spot, "anchors (`&name`) are not read", "the value without an anchor");
+                }
                 Event::Alias(_) | Event::UnresolvedAlias(_) => {
                     self.problem(at, "aliases (`*name`) are not read", "the value itself, written out");
                     self.add(Node { place: at, value: Value::Broken });
@@ -202,20 +214,31 @@ impl Builder<'_, '_> {
         Ok(End::Stream)
     }
 
-    /// Notes anchors and tags.
-    fn refuse_properties(&mut self, event: &Event, span: &Span, at: Place) {
-        if event.anchor_id().is_some() {
-            self.problem(at, "anchors (`&name`) are not read", "the value without an anchor");
-        }
+    /// Notes a tag.
+    fn refuse_tag(&mut self, event: &Event, span: &Span) {
         if let Some(tag) = event.tag() {
-            let at = span.tag_start().map_or(at, place);
+            let at = place(span.tag_start().unwrap_or(span.start));
             self.problem(at, format!("tags (`{}`) are not read", shown(&tag.original())), "the value without a tag");
         }
     }
 
-    /// Notes a problem that belongs to no field.
+    /// Notes a problem of the field being read.
     fn problem(&mut self, place: Place, message: impl Into<String>, help: &str) {
-        self.report.add(Spot { file: self.file, place, field: String::new() }, message, help);
+        let field = self.path();
+        self.report.add(Spot { file: self.file, place, field }, message, help);
+    }
+
+    /// The field being read, as a dotted path: the keys and indexes of what is open.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for frame in &self.stack {
+            match frame {
+                Frame::List(_, items) => push_index(&mut path, items.len()),
+                Frame::Map(_, _, Some(Some(key))) => push_key(&mut path, &key.text),
+                Frame::Map(..) => {}
+            }
+        }
+        path
     }
 
     /// Begins a list or map.

@@ -7,16 +7,17 @@ use crate::text::TextError;
 const MOST: usize = 4095;
 
 /// Whether a path is absolute and in its one spelling: no `.`, `..`, empty part or ending `/`, no control characters.
-pub(crate) fn check(path: &str) -> Result<(), TextError> {
-    const RULE: &str = "an absolute path, such as `/data`";
+/// `example` is shown where it is not.
+pub(crate) fn check(path: &str, example: &str) -> Result<(), TextError> {
+    let rule = format!("an absolute path, such as {example}");
     if path.len() > MOST {
-        return Err(TextError::new(format!("the path has more than {MOST} bytes"), RULE));
+        return Err(TextError::new(format!("the path has more than {MOST} bytes"), &rule));
     }
     if !path.starts_with('/') {
-        return Err(TextError::new(format!("`{}` is not an absolute path", shown(path)), RULE));
+        return Err(TextError::new(format!("`{}` is not an absolute path", shown(path)), &rule));
     }
     if path.chars().any(char::is_control) {
-        return Err(TextError::new(format!("`{}` has a control character in it", shown(path)), RULE));
+        return Err(TextError::new(format!("`{}` has a control character in it", shown(path)), &rule));
     }
     if parts(path).any(|part| part == "..") {
         return Err(TextError::new(format!("`{}` contains `..`", shown(path)), "the path without `..`"));
@@ -60,10 +61,10 @@ mod tests {
     #[test]
     fn one_spelling() {
         for good in ["/", "/a", "/a b/c..d", "/..a"] {
-            assert!(check(good).is_ok(), "{good}");
+            assert!(check(good, "").is_ok(), "{good}");
         }
         for bad in ["", "a", "/a/", "//", "/a//b", "/./a", "/a/..", "/a\n", "/a\u{7f}"] {
-            assert!(check(bad).is_err(), "{bad}");
+            assert!(check(bad, "").is_err(), "{bad}");
         }
     }
 }

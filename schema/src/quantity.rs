@@ -37,6 +37,9 @@ impl FromStr for Quantity {
         const RULE: &str = "a whole number with `Ki`, `Mi`, `Gi` or `Ti` (or `k`, `m`, `g`, `t`), such as `512Mi`";
         let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (digits, unit) = text.split_at(end);
+        if text.is_empty() {
+            return Err(TextError::new("the amount is empty", RULE));
+        }
         if digits.is_empty() {
             return Err(TextError::new(format!("`{text}` is no amount of bytes"), RULE));
         }
@@ -158,7 +161,7 @@ impl fmt::Display for TimeSpan {
 text_type!(
     TimeSpan,
     "TimeSpan",
-    "^(?=.)([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
+    "^([0-9]+(h|m|s|ms))+$",
     "A length of time, such as `10s`, `1m30s` or `500ms`; at most 1h."
 );
 

@@ -2,13 +2,32 @@
 //! with the next field, so that all problems of a document come at once.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::str::FromStr;
 
 use crate::node::{Key, Node, Value};
-use crate::source::{Place, Report, Spot, shown};
+use crate::source::{Place, Report, Spot, push_index, push_key, shown};
 use crate::suggest::nearest;
 use crate::text::TextError;
+
+/// A field of a map: its name, whether it must be there, and a value that would be right.
+pub(crate) struct Field {
+    /// The key.
+    pub name: &'static str,
+    /// Whether it must be there.
+    pub required: bool,
+    /// A right value, as problems show it.
+    pub example: &'static str,
+}
+
+/// A field that must be there.
+pub(crate) const fn must(name: &'static str, example: &'static str) -> Field {
+    Field { name, required: true, example }
+}
+
+/// A field that may be there.
+pub(crate) const fn may(name: &'static str, example: &'static str) -> Field {
+    Field { name, required: false, example }
+}
 
 /// The fields of one kind of map: what the decoder takes from it, and the JSON Schema says the same (a test).
 pub(crate) struct Shape {
@@ -16,10 +35,8 @@ pub(crate) struct Shape {
     pub name: &'static str,
     /// What a problem calls the map, such as `a network interface`.
     pub what: &'static str,
-    /// Fields that must be there.
-    pub required: &'static [&'static str],
-    /// Fields that may be there.
-    pub optional: &'static [&'static str],
+    /// What it takes.
+    pub fields: &'static [Field],
     /// Fields of Reeve's design that this version does not act on yet, and so does not take.
     pub later: &'static [&'static str],
     /// Fields of other systems that people may bring along, with what to write here.
@@ -27,9 +44,14 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// All fields that are taken.
-    pub(crate) fn fields(&self) -> impl Iterator<Item = &'static str> {
-        self.required.iter().chain(self.optional).copied()
+    /// The field of a name.
+    fn field(&self, name: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// The names of all fields.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.fields.iter().map(|field| field.name)
     }
 }
 
@@ -41,12 +63,24 @@ pub(crate) struct Reader<'b, 'r> {
     pub report: &'b mut Report<'r>,
     /// The field being read, as a dotted path.
     path: String,
+    /// The field with a value that would be right.
+    example: String,
 }
 
 impl<'b, 'r> Reader<'b, 'r> {
     /// A reader at the top of a document.
     pub(crate) fn new(file: usize, report: &'b mut Report<'r>) -> Self {
-        Self { file, report, path: String::new() }
+        Self {
+            file,
+            report,
+            path: String::new(),
+            example: "`apiVersion: reeve.dev/v1alpha1`, `kind: Zone`, ...".into(),
+        }
+    }
+
+    /// The field being read with a value that would be right.
+    pub(crate) fn example(&self) -> &str {
+        &self.example
     }
 
     /// A place with the path of the field being read.
@@ -63,13 +97,7 @@ impl<'b, 'r> Reader<'b, 'r> {
     /// Runs `read` with the path one key further.
     pub(crate) fn at<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.path.len();
-        let plain = key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) && key.len() <= 60;
-        if !plain || key.is_empty() {
-            let _ = write!(self.path, "[\"{}\"]", shown(key));
-        } else {
-            let dot = if length == 0 { "" } else { "." };
-            let _ = write!(self.path, "{dot}{key}");
-        }
+        push_key(&mut self.path, key);
         let value = read(self);
         self.path.truncate(length);
         value
@@ -78,7 +106,7 @@ impl<'b, 'r> Reader<'b, 'r> {
     /// Runs `read` with the path at an item of a list.
     fn at_index<T>(&mut self, index: usize, read: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.path.len();
-        let _ = write!(self.path, "[{index}]");
+        push_index(&mut self.path, index);
         let value = read(self);
         self.path.truncate(length);
         value
@@ -92,14 +120,14 @@ impl<'b, 'r> Reader<'b, 'r> {
         };
         let fields = self.unique(entries);
         for (text, (place, _)) in &fields {
-            if !shape.fields().any(|known| known == *text) {
+            if shape.field(text).is_none() {
                 self.unknown(*place, text, shape);
             }
         }
-        for name in shape.required {
+        for Field { name, example, .. } in shape.fields.iter().filter(|field| field.required) {
             if !fields.contains_key(name) {
                 let message = format!("{} needs the field `{name}`", shape.what);
-                self.at(name, |r| r.problem(node.place, message, format!("`{name}:` with its value, here")));
+                self.at(name, |r| r.problem(node.place, message, format!("such as `{name}: {example}`")));
             }
         }
         Some(Object { fields, shape })
@@ -124,18 +152,20 @@ impl<'b, 'r> Reader<'b, 'r> {
 
     /// Notes an unknown key.
     fn unknown(&mut self, place: Place, key: &str, shape: &'static Shape) {
-        let fields = || shape.fields().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ");
-        let (message, help) = if shape.later.contains(&key) {
+        let all = || shape.names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let no_field = format!("{} has no field `{}`", shape.what, shown(key));
+        let (message, help) = if key == "<<" {
+            ("merge keys (`<<`) are not read".to_owned(), "the fields themselves, written out".to_owned())
+        } else if shape.later.contains(&key) {
             (format!("`{key}` is not supported yet by this version of Reeve"), "leave it out for now".to_owned())
         } else if let Some((_, instead)) = shape.foreign.iter().find(|(name, _)| *name == key) {
-            (format!("{} has no field `{key}`", shape.what), (*instead).to_owned())
+            (no_field, (*instead).to_owned())
+        } else if let Some(near) = nearest(key, shape.names()) {
+            (no_field, format!("did you mean `{near}`?"))
+        } else if shape.fields.is_empty() {
+            (no_field, "nothing: it has no fields".to_owned())
         } else {
-            let help = match nearest(key, shape.fields()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if shape.fields().next().is_none() => "nothing: it has no fields".to_owned(),
-                None => format!("one of {}", fields()),
-            };
-            (format!("{} has no field `{}`", shape.what, shown(key)), help)
+            (no_field, format!("one of {}", all()))
         };
         self.at(key, |r| r.problem(place, message, help));
     }
@@ -213,16 +243,21 @@ impl<'b, 'r> Reader<'b, 'r> {
 
     /// Text of a type that parses itself.
     pub(crate) fn parsed<T: FromStr<Err = TextError>>(&mut self, node: &Node) -> Option<T> {
+        self.parsed_by(node, str::parse)
+    }
+
+    /// Text that `parse` takes apart.
+    pub(crate) fn parsed_by<T>(&mut self, node: &Node, parse: impl Fn(&str) -> Result<T, TextError>) -> Option<T> {
         // A bare number gets the type's own advice if quotes alone would not make it right (`haltTimeout: 10`).
         let result = match &node.value {
-            Value::Number(text) => match text.parse::<T>() {
+            Value::Number(text) => match parse(text) {
                 Ok(_) => {
                     self.unquoted(node.place, "a number", text);
                     return None;
                 }
                 Err(error) => Err(error),
             },
-            _ => self.text(node)?.parse(),
+            _ => parse(self.text(node)?),
         };
         result.map_err(|error: TextError| self.problem(node.place, error.message, error.help)).ok()
     }
@@ -249,13 +284,13 @@ impl<'b, 'r> Reader<'b, 'r> {
         let text = self.number(node, &help)?;
         // YAML 1.1 takes a leading zero for octal, 1.2 does not: nobody should have to know.
         let digits = text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
-        match text.parse::<u64>() {
-            Ok(number) if digits && (least..=most).contains(&number) => Some(number),
-            _ => {
-                self.problem(node.place, format!("`{}` is out of range or no whole number", shown(text)), help);
-                None
-            }
-        }
+        let what = match text.parse::<u64>() {
+            Ok(number) if digits && (least..=most).contains(&number) => return Some(number),
+            _ if digits => "is out of range",
+            _ => "is no whole number in plain decimal digits",
+        };
+        self.problem(node.place, format!("`{}` {what}", shown(text)), help);
+        None
     }
 
     /// A decimal number in a range.
@@ -299,8 +334,8 @@ impl<'b, 'r> Reader<'b, 'r> {
             Value::Map(_) => "a map",
             Value::Broken => return,
         };
-        let article = if expected == "text" { "some " } else { "" };
-        self.problem(node.place, format!("found {found}, expected {expected}"), format!("{article}{expected} here"));
+        let help = format!("such as {}", self.example);
+        self.problem(node.place, format!("found {found}, expected {expected}"), help);
     }
 }
 
@@ -329,15 +364,21 @@ impl<'n> Object<'n> {
         key: &'static str,
         read: impl FnOnce(&mut Reader, &'n Node) -> Option<T>,
     ) -> Option<Option<T>> {
-        debug_assert!(self.shape.fields().any(|field| field == key), "{key} is in the shape of {}", self.shape.name);
+        let field = self.shape.field(key);
+        debug_assert!(field.is_some(), "{key} is a field of {}", self.shape.name);
         let Some((place, node)) = self.fields.get(key) else {
             return Some(None);
         };
+        let example = field.map_or_else(String::new, |field| format!("`{key}: {}`", field.example));
         if node.value == Value::Null {
-            r.at(key, |r| r.problem(*place, format!("`{key}` has no value"), "a value, or leave the field out"));
+            let or = if field.is_some_and(|field| field.required) { "" } else { ", or leave the field out" };
+            r.at(key, |r| r.problem(*place, format!("`{key}` has no value"), format!("such as {example}{or}")));
             return None;
         }
-        r.at(key, |r| read(r, node)).map(Some)
+        let outer = std::mem::replace(&mut r.example, example);
+        let value = r.at(key, |r| read(r, node));
+        r.example = outer;
+        value.map(Some)
     }
 
     /// A field that has a default.

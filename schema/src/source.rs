@@ -31,6 +31,28 @@ pub(crate) struct Spot {
     pub field: String,
 }
 
+/// Puts a key at the end of a dotted path; one that would be taken for something else comes quoted in brackets.
+pub(crate) fn push_key(path: &mut String, key: &str) {
+    let plain = key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) && key.len() <= 60;
+    if !plain || key.is_empty() {
+        path.push_str("[\"");
+        path.push_str(&shown(key));
+        path.push_str("\"]");
+    } else {
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(key);
+    }
+}
+
+/// Puts the index of an item at the end of a dotted path.
+pub(crate) fn push_index(path: &mut String, index: usize) {
+    path.push('[');
+    path.push_str(&index.to_string());
+    path.push(']');
+}
+
 /// The problems found so far.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
@@ -132,13 +154,17 @@ fn visible(c: char) -> char {
 
 /// A piece of the user's text as messages show it: one short line of printable characters.
 pub(crate) fn shown(text: &str) -> String {
-    const MOST: usize = 60;
+    printable(text, 60)
+}
+
+/// At most so many characters of a text, the ones that cannot be shown escaped.
+pub(crate) fn printable(text: &str, most: usize) -> String {
     let mut short: String = text
         .chars()
-        .take(MOST)
+        .take(most)
         .flat_map(|c| if c == visible(c) { vec![c] } else { c.escape_default().collect() })
         .collect();
-    if text.chars().nth(MOST).is_some() {
+    if text.chars().nth(most).is_some() {
         short.push('…');
     }
     short

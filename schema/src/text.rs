@@ -1,7 +1,7 @@
 //! Values written as one piece of text: the error they share, and the macro that gives each of them serde and JSON
 //! Schema from its `FromStr` and `Display`, so that parsing is written once per type and nowhere else.
 
-use std::fmt;
+use crate::source::printable;
 
 /// Why a text is not a value of its type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,9 +14,9 @@ pub struct TextError {
 }
 
 impl TextError {
-    /// An error of these two halves.
-    pub(crate) fn new(message: impl Into<String>, help: impl fmt::Display) -> Self {
-        Self { message: message.into(), help: help.to_string() }
+    /// An error of these two halves. They may quote the text as it is: here it becomes one short printable line.
+    pub(crate) fn new(message: impl AsRef<str>, help: impl AsRef<str>) -> Self {
+        Self { message: printable(message.as_ref(), 200), help: printable(help.as_ref(), 200) }
     }
 }
 

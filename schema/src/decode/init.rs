@@ -4,21 +4,28 @@ use super::absolute;
 use crate::manifest::{Init, Restart};
 use crate::node::{Node, Value};
 use crate::path;
-use crate::reader::{Object, Reader, Shape};
+use crate::reader::{Object, Reader, Shape, may};
 use crate::source::shown;
 use crate::text::TextError;
 
 pub(super) const INIT: Shape = Shape {
     name: "Init",
     what: "`init`",
-    required: &[],
-    optional: &["command", "program", "args", "env", "restart", "haltSignal", "haltTimeout"],
+    fields: &[
+        may("command", "[/usr/bin/sleep, infinity]"),
+        may("program", "/sbin/init"),
+        may("args", "[--log-level, debug]"),
+        may("env", "{LANG: C.UTF-8}"),
+        may("restart", "on-failure"),
+        may("haltSignal", "SIGTERM"),
+        may("haltTimeout", "10s"),
+    ],
     later: &[],
     foreign: &[("restartPolicy", "`restart:`"), ("stopSignal", "`haltSignal:`"), ("timeout", "`haltTimeout:`")],
 };
 
 /// When init is started again.
-const RESTARTS: [(&str, Restart); 3] =
+pub(super) const RESTARTS: [(&str, Restart); 3] =
     [("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)];
 
 /// Decodes `init`.

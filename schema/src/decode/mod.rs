@@ -52,10 +52,19 @@ pub(crate) const SHAPES: [&Shape; 11] = [
     &init::INIT,
 ];
 
+/// Every type that is one of a few words, with those that the decoder takes.
+#[cfg(test)]
+pub(crate) const WORDS: [(&str, fn() -> Vec<&'static str>); 4] = [
+    ("DesiredState", || zone::STATES.iter().map(|(word, _)| *word).collect()),
+    ("Deletion", || zone::DELETIONS.iter().map(|(word, _)| *word).collect()),
+    ("FsType", || storage::TYPES.iter().map(|(word, _)| *word).collect()),
+    ("Restart", || init::RESTARTS.iter().map(|(word, _)| *word).collect()),
+];
+
 /// An absolute path.
 fn absolute(r: &mut Reader, node: &Node) -> Option<String> {
     let text = r.text(node)?;
-    match path::check(text) {
+    match path::check(text, r.example()) {
         Ok(()) => Some(text.to_owned()),
         Err(error) => {
             r.problem(node.place, error.message, error.help);

@@ -7,14 +7,18 @@ use crate::address::{Cidr, Mac};
 use crate::manifest::Net;
 use crate::name::LinkName;
 use crate::node::Node;
-use crate::reader::{Object, Reader, Shape};
+use crate::reader::{Object, Reader, Shape, may, must};
 use crate::source::{Spot, shown};
 
 pub(super) const NET: Shape = Shape {
     name: "Net",
     what: "a network interface",
-    required: &["physical"],
-    optional: &["address", "defrouter", "mac"],
+    fields: &[
+        must("physical", "reeve0"),
+        may("address", "10.77.0.10/24"),
+        may("defrouter", "10.77.0.1"),
+        may("mac", "\"02:00:5e:10:00:01\""),
+    ],
     later: &["allowedAddress", "vlan"],
     foreign: &[
         ("bridge", "`physical:`"),

@@ -3,19 +3,19 @@
 use crate::manifest::{CappedCpu, CappedMemory};
 use crate::node::Node;
 use crate::quantity::Quantity;
-use crate::reader::{Reader, Shape};
+use crate::reader::{Reader, Shape, must};
+use crate::text::TextError;
 
 pub(super) const CAPPED_MEMORY: Shape = Shape {
     name: "CappedMemory",
     what: "`cappedMemory`",
-    required: &["physical"],
-    optional: &[],
+    fields: &[must("physical", "512Mi")],
     later: &["swap", "locked"],
     foreign: &[],
 };
 
 pub(super) const CAPPED_CPU: Shape =
-    Shape { name: "CappedCpu", what: "`cappedCpu`", required: &["ncpus"], optional: &[], later: &[], foreign: &[] };
+    Shape { name: "CappedCpu", what: "`cappedCpu`", fields: &[must("ncpus", "1.5")], later: &[], foreign: &[] };
 
 /// Less than this, in bytes, is a forgotten unit: no init could start in it.
 const LEAST_MEMORY: u64 = 1 << 20;
@@ -23,19 +23,18 @@ const LEAST_MEMORY: u64 = 1 << 20;
 /// Decodes `cappedMemory`.
 pub(super) fn capped_memory(r: &mut Reader, node: &Node) -> Option<CappedMemory> {
     let map = r.object(node, &CAPPED_MEMORY)?;
-    let physical = map.required(r, "physical", |r, node| {
-        let physical: Quantity = r.parsed(node)?;
-        if physical.bytes() < LEAST_MEMORY {
-            r.problem(
-                node.place,
-                format!("no zone can run in {physical} bytes"),
-                "at least `1Mi`; is the unit missing?",
-            );
-            return None;
-        }
-        Some(physical)
-    })?;
+    let physical = map.required(r, "physical", |r, node| r.parsed_by(node, memory))?;
     Some(CappedMemory { physical })
+}
+
+/// An amount of memory that a zone can run in.
+fn memory(text: &str) -> Result<Quantity, TextError> {
+    let amount: Quantity = text.parse()?;
+    if amount.bytes() < LEAST_MEMORY {
+        let message = format!("no zone can run in {} bytes", amount.bytes());
+        return Err(TextError::new(message, "at least `1Mi`; is the unit missing?"));
+    }
+    Ok(amount)
 }
 
 /// Decodes `cappedCpu`.

@@ -6,25 +6,23 @@ use super::{Facts, absolute, at_most};
 use crate::manifest::{DirectoryRoot, Fs, FsOption, FsType, HostUsrRoot, Root};
 use crate::node::{Node, Value};
 use crate::path;
-use crate::reader::{Object, Reader, Shape};
+use crate::reader::{Object, Reader, Shape, may, must};
 
 pub(super) const ROOT: Shape = Shape {
     name: "Root",
     what: "a root",
-    required: &[],
-    optional: &["hostUsr", "directory"],
+    fields: &[may("hostUsr", "{}"), may("directory", "{path: /srv/images/debian}")],
     later: &["image", "tarball", "oci"],
     foreign: &[("path", "`directory: {path: ...}`")],
 };
 
 pub(super) const HOST_USR: Shape =
-    Shape { name: "HostUsrRoot", what: "`hostUsr`", required: &[], optional: &[], later: &[], foreign: &[] };
+    Shape { name: "HostUsrRoot", what: "`hostUsr`", fields: &[], later: &[], foreign: &[] };
 
 pub(super) const DIRECTORY: Shape = Shape {
     name: "DirectoryRoot",
     what: "a root from a directory",
-    required: &["path"],
-    optional: &[],
+    fields: &[must("path", "/srv/images/debian")],
     later: &[],
     foreign: &[],
 };
@@ -32,14 +30,18 @@ pub(super) const DIRECTORY: Shape = Shape {
 pub(super) const FS: Shape = Shape {
     name: "Fs",
     what: "a file system",
-    required: &["dir", "type"],
-    optional: &["special", "options"],
+    fields: &[
+        must("dir", "/data"),
+        must("type", "loopback"),
+        may("special", "/export/data"),
+        may("options", "[rw, nosuid]"),
+    ],
     later: &[],
     foreign: &[("source", "`special:`"), ("path", "`dir:` (in the zone) or `special:` (on the host)")],
 };
 
 /// The kinds of file systems.
-const TYPES: [(&str, FsType); 2] = [("loopback", FsType::Loopback), ("tmpfs", FsType::Tmpfs)];
+pub(super) const TYPES: [(&str, FsType); 2] = [("loopback", FsType::Loopback), ("tmpfs", FsType::Tmpfs)];
 
 /// Whether the root is the host's /usr, as far as one can see.
 pub(super) fn is_host_usr(root: &Node) -> bool {
@@ -60,7 +62,8 @@ pub(super) fn root(r: &mut Reader, node: &Node, facts: &mut Facts) -> Option<Roo
         (Some(root), _) | (_, Some(root)) => Some(root),
         (None, None) => {
             if matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
-                r.problem(node.place, "the root says nothing", "`hostUsr: {}`, or `directory: {path: ...}`");
+                let help = "`hostUsr: {}`, or `directory: {path: /srv/images/debian}`";
+                r.problem(node.place, "the root does not say what it is made of", help);
             }
             None
         }

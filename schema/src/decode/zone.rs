@@ -5,24 +5,27 @@ use crate::manifest::{ApiVersion, Deletion, DesiredState, Kind, Metadata, Root, 
 use crate::name::ZoneName;
 use crate::node::{Node, Value};
 use crate::path;
-use crate::reader::{Object, Reader, Shape};
+use crate::reader::{Object, Reader, Shape, may, must};
 use crate::source::{Report, Spot, shown};
 use crate::text::TextError;
 
 pub(super) const ZONE: Shape = Shape {
     name: "Zone",
     what: "a manifest",
-    required: &["apiVersion", "kind", "metadata", "spec"],
-    optional: &[],
+    fields: &[
+        must("apiVersion", "reeve.dev/v1alpha1"),
+        must("kind", "Zone"),
+        must("metadata", "{name: web}"),
+        must("spec", "{root: {hostUsr: {}}}"),
+    ],
     later: &[],
-    foreign: &[("status", "nothing: what a zone is, is never written in its manifest"), ("data", "`spec:`")],
+    foreign: &[("status", "nothing: what a zone is, is never written in its manifest")],
 };
 
 pub(super) const METADATA: Shape = Shape {
     name: "Metadata",
     what: "metadata",
-    required: &["name"],
-    optional: &["labels", "annotations"],
+    fields: &[must("name", "web"), may("labels", "{app: shop}"), may("annotations", "{owner: the web team}")],
     later: &[],
     foreign: &[("namespace", "nothing: a host has one set of zones")],
 };
@@ -30,19 +33,19 @@ pub(super) const METADATA: Shape = Shape {
 pub(super) const SPEC: Shape = Shape {
     name: "ZoneSpec",
     what: "a zone's spec",
-    required: &["root"],
-    optional: &[
-        "state",
-        "zonepath",
-        "fs",
-        "net",
-        "cappedMemory",
-        "cappedCpu",
-        "cpuShares",
-        "maxProcesses",
-        "hostname",
-        "init",
-        "deletion",
+    fields: &[
+        must("root", "{hostUsr: {}}"),
+        may("state", "running"),
+        may("zonepath", "/zones/web"),
+        may("fs", "[{dir: /data, type: tmpfs}]"),
+        may("net", "[{physical: reeve0, address: 10.77.0.10/24}]"),
+        may("cappedMemory", "{physical: 512Mi}"),
+        may("cappedCpu", "{ncpus: 1.5}"),
+        may("cpuShares", "20"),
+        may("maxProcesses", "500"),
+        may("hostname", "web.example.org"),
+        may("init", "{command: [/usr/bin/sleep, infinity]}"),
+        may("deletion", "halt"),
     ],
     later: &[
         "admin",
@@ -69,11 +72,11 @@ pub(super) const SPEC: Shape = Shape {
 };
 
 /// The states that a manifest may ask for.
-const STATES: [(&str, DesiredState); 3] =
+pub(super) const STATES: [(&str, DesiredState); 3] =
     [("installed", DesiredState::Installed), ("ready", DesiredState::Ready), ("running", DesiredState::Running)];
 
 /// What may become of a zone without manifest.
-const DELETIONS: [(&str, Deletion); 3] =
+pub(super) const DELETIONS: [(&str, Deletion); 3] =
     [("halt", Deletion::Halt), ("keep", Deletion::Keep), ("delete", Deletion::Delete)];
 
 /// Reads one document. `None` if it has a problem; `facts` gets what could be read either way.

@@ -1,0 +1,121 @@
+//! Texts made to cost: each is refused in bounded time and memory, with few words.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use reeve_schema::{Limits, Problem, SourceFile, load};
+
+/// What one file may take. An optimised build is held to the second that reading may cost; others are ten times slower.
+const MOST: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 });
+
+/// Loads files and gives the problems, within the time.
+fn refused(name: &str, files: &[SourceFile]) -> Vec<Problem> {
+    let start = Instant::now();
+    let problems = load(files, "/zones", &Limits::default()).expect_err(name);
+    let took = start.elapsed();
+    println!("{name}: {took:?}, {} problems", problems.len());
+    assert!(took < MOST, "{name} took {took:?}");
+    assert!(problems.len() <= 1001, "{name}: {} problems", problems.len());
+    let printed: usize = problems.iter().map(|problem| problem.to_string().len()).sum();
+    assert!(printed < 2 << 20, "{name}: {printed} bytes of problems");
+    problems
+}
+
+fn refused_text(name: &str, text: String) -> Vec<Problem> {
+    refused(name, &[SourceFile { path: "bomb.yaml".into(), text }])
+}
+
+#[test]
+fn aliases() {
+    let mut text = String::from("a0: &a0 [x]\n");
+    for i in 1..30 {
+        let items = vec![format!("*a{}", i - 1); 10].join(", ");
+        writeln!(text, "a{i}: &a{i} [{items}]").unwrap();
+    }
+    refused_text("alias bomb", text);
+    refused_text("alias of itself", "a: &a [*a]\n".into());
+    refused_text("many anchors", (0..50_000).map(|i| format!("- &a{i} x\n")).collect());
+}
+
+#[test]
+fn depth() {
+    for (name, text) in [
+        ("flow lists", "[".repeat(100_000)),
+        ("flow lists, closed", "[".repeat(100_000) + &"]".repeat(100_000)),
+        ("flow maps", "{a: ".repeat(100_000)),
+        ("block lists", "- ".repeat(100_000)),
+        ("block lists by lines", (0..1400).map(|i| format!("{}-\n", " ".repeat(i))).collect()),
+        ("block maps", (0..1400).map(|i| format!("{}a:\n", " ".repeat(i))).collect()),
+        ("explicit keys", "? ".repeat(100_000)),
+        ("mixed", "[{a: ".repeat(100_000)),
+    ] {
+        let problems = refused_text(name, text);
+        assert!(problems[0].message.contains("deeper than 32"), "{name}: {}", problems[0]);
+    }
+}
+
+#[test]
+fn size() {
+    let problems = refused_text("10 MiB of text", format!("a: {}\n", "x".repeat(10 << 20)));
+    assert!(problems[0].message.contains("1048576 is the most"), "{}", problems[0]);
+    refused_text("1 MiB of text", format!("a: {}\n", "x".repeat((1 << 20) - 10)));
+    refused_text("1 MiB of quoted text", format!("a: \"{}\"\n", "\\u0041".repeat(170_000)));
+    refused_text("1 MiB of a quote that is not closed", format!("a: \"{}", "x\n".repeat(500_000)));
+    refused_text("1 MiB of a key", format!("{}: a\n", "x".repeat(1 << 19)));
+    refused_text("1 MiB of one line", format!("{{{}", "a: b, ".repeat(170_000)));
+    refused_text("1 MiB of tabs", "\t".repeat(1 << 19) + "a: b");
+    refused_text("1 MiB of a comment", format!("a: b #{}", "x".repeat(1 << 19)));
+    refused_text("1 MiB of percent", "%".repeat(1 << 20));
+    refused_text("1 MiB of zero bytes", "\0".repeat(1 << 20));
+}
+
+#[test]
+fn numbers_of_things() {
+    refused_text("1M keys", (0..1_000_000).map(|i| format!("k{i}: v\n")).collect());
+    refused_text("keys up to the size", (0..85_000).map(|i| format!("k{i}: v\n")).collect());
+    refused_text("one key many times", "k: v\n".repeat(200_000));
+    refused_text("items", "- x\n".repeat(250_000));
+    refused_text("documents", "a\n---\n".repeat(170_000));
+    refused_text("broken documents", "[\n---\n".repeat(170_000));
+    refused_text("broken tags", "!<\n---\n".repeat(140_000));
+    refused_text(
+        "wrong zones",
+        "{apiVersion: reeve.dev/v1alpha1, kind: Zone, metadata: {name: a}, spec: {}}\n---\n".repeat(12_000),
+    );
+}
+
+#[test]
+fn sets() {
+    let file = |i: usize, text: String| SourceFile { path: format!("{i:03}.yaml"), text };
+    let files: Vec<_> = (0..80).map(|i| file(i, format!("# {}\n", "x".repeat(1_000_000)))).collect();
+    let problems = refused("80 MB of comments", &files);
+    assert!(problems[0].message.contains("67108864 is the most"), "{}", problems[0]);
+
+    // Zones by the thousand, all alike, all overlapping: the comparison between zones must not be each with each.
+    let zone = |i: usize| {
+        let net = "[{physical: b, address: 10.0.0.1/8, mac: \"02:00:00:00:00:01\"}]";
+        format!(
+            "{{apiVersion: reeve.dev/v1alpha1, kind: Zone, metadata: {{name: z{i}}}, spec: {{zonepath: /z/{}, root: {{directory: {{path: /z}}}}, net: {net}}}}}\n---\n",
+            "a/".repeat(i % 50) + "a"
+        )
+    };
+    let texts: Vec<String> = (0..20_000).map(zone).collect();
+    let files: Vec<_> = texts.chunks(2_000).enumerate().map(|(i, texts)| file(i, texts.concat())).collect();
+    refused("20000 zones in each other's way", &files);
+}
+
+#[test]
+fn a_large_sound_set_is_quick() {
+    let zone = |i: usize| {
+        let net = format!("[{{physical: b, address: 10.{}.{}.1/8}}]", i / 200, i % 200);
+        format!(
+            "---\napiVersion: reeve.dev/v1alpha1\nkind: Zone\nmetadata:\n  name: z{i}\nspec:\n  root: {{hostUsr: {{}}}}\n  net: {net}\n"
+        )
+    };
+    let text: String = (0..5_000).map(zone).collect();
+    let start = Instant::now();
+    let set = load(&[SourceFile { path: "all.yaml".into(), text }], "/zones", &Limits::default()).unwrap();
+    println!("5000 zones: {:?}", start.elapsed());
+    assert_eq!(set.zones.len(), 5_000);
+    assert!(start.elapsed() < MOST);
+}
