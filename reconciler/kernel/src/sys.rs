@@ -225,7 +225,8 @@ impl Drop for SignalMask {
     }
 }
 
-/// Blocks `signals` and returns a descriptor that reads them: signalfd(2), non-blocking, close-on-exec.
+/// Blocks `signals`, and no others, and returns a descriptor that reads them: signalfd(2), non-blocking, close-on-exec.
+/// One that is pending and blocked already is not lost.
 ///
 /// # Errors
 /// The errno of signalfd4(2).
@@ -237,7 +238,7 @@ pub fn signalfd(signals: &[c_int]) -> Result<OwnedFd> {
         for signal in signals {
             libc::sigaddset(&mut set, *signal);
         }
-        libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_SETMASK, &set, ptr::null_mut());
         let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
         owned(fd as c_long).at("signalfd", format!("{signals:?}"))
     }
@@ -452,6 +453,22 @@ pub fn close_from(first: u32) {
     }
 }
 
+/// Closes every descriptor from 3 up that is not in `kept`. For a child just forked: the objects of its parent that own
+/// the others must not be dropped in it, which a process that ends in [`exit_now`] keeps.
+pub fn close_except(kept: &[BorrowedFd<'_>]) {
+    let mut numbers: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd() as u32).collect();
+    numbers.sort_unstable();
+    let mut first = 3;
+    for number in numbers {
+        if number > first {
+            // SAFETY: as the documentation says, nobody in this process uses the others.
+            unsafe { libc::syscall(libc::SYS_close_range, first, number - 1, 0) };
+        }
+        first = first.max(number + 1);
+    }
+    close_from(first);
+}
+
 /// close_range(2) with CLOSE_RANGE_CLOEXEC: every descriptor from `first` up goes at the next exec.
 pub fn cloexec_from(first: u32) {
     // SAFETY: changes a flag of descriptors; their ownership stays.
@@ -552,4 +569,36 @@ pub fn trim_memory() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// kill(2); a process that is gone is no error.
+pub fn kill(pid: i32, signal: c_int) {
+    // SAFETY: integers only.
+    unsafe {
+        libc::kill(pid, signal);
+    }
+}
+
+/// Lets `command` start its program with an empty signal mask, in a session of its own where it has none yet.
+pub fn start_with_clear_signals(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: the closure makes one async-signal-safe call and touches no memory of the parent.
+    unsafe {
+        command.pre_exec(|| {
+            unblock_signals();
+            Ok(())
+        });
+    }
+}
+
+/// Takes over descriptor `number`, which whoever executed this program left open for it, and makes it close-on-exec.
+///
+/// # Errors
+/// EBADF when it is not open.
+pub fn inherited(number: c_int) -> Result<OwnedFd> {
+    // SAFETY: fcntl on an integer; it fails on what is not open.
+    done(c_long::from(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) }))
+        .at("fcntl", format!("{number}, F_SETFD"))?;
+    // SAFETY: it is open, and by the contract between the two programs it is ours.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

@@ -6,7 +6,7 @@ mod message;
 
 pub use codec::{Decode, Encode, Malformed, Reader, Writer};
 pub use message::{
-    Control, EndOfInit, Event, FileSystem, FileSystemKind, InitSpec, Link, LoginSpec, PlatformSpec, Program, Reply,
+    Adoption, Control, EndOfInit, Event, FileSystem, FileSystemKind, InitSpec, Link, LoginSpec, PlatformSpec, Program, Reply,
     Request, StepName, Snapshot, ZschedReply, ZschedRequest,
 };
 

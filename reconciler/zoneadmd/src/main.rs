@@ -1,2 +1,46 @@
-//! The per-zone supervisor.
-fn main() {}
+//! `zoneadmd NAME`: the one process per active zone that brings its platform up, boots, stops and halts it (seed [0045],
+//! [0055], [0070]). It runs in the global zone with one thread, keeps nothing that zsched or the kernel does not keep
+//! too, and may be killed at any moment: the next one adopts the zone.
+//!
+//! The same program is zsched (a fork of zoneadmd that never executes anything) and the default init of a zone.
+#![forbid(unsafe_code)]
+
+mod console;
+mod halt;
+mod logins;
+mod ready;
+mod serve;
+mod supervisor;
+mod zsched;
+
+use reeve_kernel::channel::Channel;
+use reeve_kernel::error::Result;
+use reeve_kernel::{application, sys};
+use std::process::ExitCode;
+
+/// The descriptor on which the controller's channel is handed over.
+const CHANNEL: i32 = 3;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args();
+    let name = arguments.next().unwrap_or_default();
+    if name == "init" {
+        let command: Vec<String> = arguments.collect();
+        return ExitCode::from(application::init::run(&command) as u8);
+    }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("zoneadmd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let controller = Channel::from_fd(sys::inherited(CHANNEL)?);
+    // Nothing here is written by name without its mode being given, and zsched makes device nodes.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    sys::set_undumpable();
+    serve::serve(controller)
+}

@@ -23,6 +23,8 @@ fields! {
         pub id_count: u32,
         /// The zone's host name.
         pub hostname: String,
+        /// IFLA_IFALIAS of the host ends, by which they are known.
+        pub alias: String,
         /// The configured file systems, in order.
         pub file_systems: Vec<FileSystem>,
         /// The network interfaces, in order.
@@ -67,8 +69,6 @@ fields! {
         pub bridge_address: Option<(String, u8)>,
         /// Name of the host end, unique for this incarnation of the zone.
         pub host_name: String,
-        /// IFLA_IFALIAS of the host end, by which observation knows it.
-        pub alias: String,
         /// Name of the zone end.
         pub zone_name: String,
         /// MAC address of the zone end: six bytes, or empty for the kernel's choice.
@@ -194,13 +194,27 @@ impl StepName {
     }
 }
 
+fields! {
+    /// Where a platform that is up is found.
+    pub struct Adoption {
+        /// The zone's name.
+        pub zone: String,
+        /// The zone's run folder.
+        pub run_folder: String,
+        /// The zone's cgroup.
+        pub cgroup: String,
+        /// IFLA_IFALIAS of its host ends.
+        pub alias: String,
+    }
+}
+
 variants! {
     /// What the controller (or a command) asks of zoneadmd. Descriptors that go with it are named at each.
     pub enum Request {
         /// Bring the virtual platform up.
         Ready(spec: PlatformSpec) = 1,
-        /// Take over a platform that is up: the zone's run folder, its cgroup and its name.
-        Adopt(zone: String, run_folder: String, cgroup: String) = 2,
+        /// Take over a platform that is up, or what is left of one.
+        Adopt(platform: Adoption) = 2,
         /// Start the application environment.
         Boot(init: InitSpec) = 3,
         /// End the application environment: signal, and milliseconds until it is killed.
@@ -213,8 +227,6 @@ variants! {
         SetControls(controls: Vec<Control>) = 7,
         /// Run a command in the zone. Without a terminal, three descriptors go with it.
         Login(login: LoginSpec) = 8,
-        /// Change the size of a login's terminal: its number, rows, columns.
-        Resize(login: u32, rows: u16, columns: u16) = 9,
         /// What is there.
         Status = 10,
     }

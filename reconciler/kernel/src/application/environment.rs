@@ -1,0 +1,174 @@
+//! Making an application environment: one clone3(2) by zsched, and in the child, before it execs, the last mounts, the
+//! step into the zone's user namespace and the loss of everything the zone's root must not have.
+//!
+//! The order settles what zone root can undo. proc, its masks, /run and the cgroup file system are mounted in a copy of
+//! zsched's mount namespace that the host still owns; the next copy is made by unshare(2) inside the zone's user
+//! namespace, so that all mounts and flags arrive locked as one piece (mount_namespaces(7)): no umount(2), no remount
+//! and no look beneath a mask works on them from inside. proc can be mounted because this copy is the host's; in the
+//! zone's own it would be refused beside the masks.
+
+use crate::application::privileges;
+use crate::error::{Context, Error, Result};
+use crate::mount::{self, Shape};
+use crate::platform::file_systems::{EMPTY_FILE, EMPTY_FOLDER, ZONE, tmpfs};
+use crate::sys::{
+    self, CStrings, Child, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, Stack, flags,
+};
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io::Errno;
+use std::ffi::CString;
+
+/// Files of proc that tell of the host or act on it, and are masked. Their own permissions refuse zone root already;
+/// this holds where a permission is forgotten.
+const MASKED_FILES: [&str; 4] = ["kcore", "keys", "sysrq-trigger", "timer_list"];
+/// Folders likewise.
+const MASKED_FOLDERS: [&str; 2] = ["acpi", "scsi"];
+
+/// What every process started in a zone needs to know of its platform.
+#[derive(Debug, Clone, Copy)]
+pub struct Platform<'a> {
+    /// The zone's user namespace.
+    pub user_ns: BorrowedFd<'a>,
+    /// First host ID of the zone's range.
+    pub id_base: u32,
+    /// Size limit in bytes of /run.
+    pub tmpfs_bytes: u64,
+    /// Reeve's own program, which is also the default init.
+    pub program: BorrowedFd<'a>,
+}
+
+/// What is executed.
+pub enum Executable {
+    /// Reeve's own program, by descriptor: the zone's root need not have it.
+    Own,
+    /// A program of the zone.
+    Path(CString),
+}
+
+/// What to execute, prepared before the clone so that the child allocates nothing that would outlive its exec.
+pub struct Command {
+    /// What.
+    pub executable: Executable,
+    /// Arguments, the program's name first.
+    pub argv: CStrings,
+    /// Environment.
+    pub environment: CStrings,
+}
+
+/// Standard input, output and error of what is started.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams<'a> {
+    /// The three descriptors.
+    pub fds: [BorrowedFd<'a>; 3],
+    /// Whether the first is a terminal that becomes the controlling one.
+    pub terminal: bool,
+}
+
+/// Starts the command as the first process of a new application environment, in `cgroup`, a fresh one of this
+/// environment's own. When this returns the command has been executed.
+///
+/// # Errors
+/// The call that failed in the child; ENOENT or EACCES of execve(2) name the program. Nothing is left running.
+pub fn start(
+    stack: &mut Stack,
+    cgroup: BorrowedFd<'_>,
+    platform: Platform<'_>,
+    command: &Command,
+    streams: Streams<'_>,
+) -> Result<Child> {
+    spawn(stack, flags::NEWPID | flags::NEWNS, cgroup, || {
+        mount_environment(platform)?;
+        sys::setns(platform.user_ns, flags::NEWUSER)?;
+        sys::unshare(flags::NEWNS)?;
+        execute(platform, command, streams)
+    })
+}
+
+/// Runs `body` in a vforked child and turns what it left behind into the result.
+pub(super) fn spawn(
+    stack: &mut Stack,
+    flags: u64,
+    cgroup: BorrowedFd<'_>,
+    mut body: impl FnMut() -> Result<()>,
+) -> Result<Child> {
+    // Written by the child in the memory it shares; it stays as it is when the child execs.
+    let mut failed: Option<Error> = None;
+    let child = sys::vfork(flags, Some(cgroup), stack, &mut || {
+        failed = body().err();
+        127
+    })?;
+    match failed {
+        None => Ok(child),
+        Some(error) => {
+            let id = rustix::process::WaitId::PidFd(child.pidfd.as_fd());
+            let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
+            Err(error)
+        }
+    }
+}
+
+/// The mounts that belong to this environment alone, and the zone's tree as the root.
+fn mount_environment(platform: Platform<'_>) -> Result<()> {
+    let zone = mount::open_in(rustix::fs::CWD, &ZONE[1..])?;
+    let quiet = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    let proc = mount::create("proc", &[], quiet)?;
+    let target = mount::mount_point(zone.as_fd(), "/proc", Shape::Folder, platform.id_base)?;
+    mount::attach(proc.as_fd(), target.as_fd(), "/proc")?;
+    mask(proc.as_fd())?;
+
+    let run = tmpfs(platform.tmpfs_bytes, 0o755, platform.id_base, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
+    let target = mount::mount_point(zone.as_fd(), "/run", Shape::Folder, platform.id_base)?;
+    mount::attach(run.as_fd(), target.as_fd(), "/run")?;
+
+    // The child was born in its cgroup, so that this is what it sees as the root of the hierarchy.
+    sys::unshare(flags::NEWCGROUP)?;
+    let cgroups = mount::create("cgroup2", &[], quiet)?;
+    // sysfs has this folder wherever the kernel has control groups.
+    let target = mount::open_in(zone.as_fd(), "/sys/fs/cgroup")?;
+    mount::attach(cgroups.as_fd(), target.as_fd(), "/sys/fs/cgroup")?;
+    mount::pivot_into(zone.as_fd())
+}
+
+fn mask(proc: BorrowedFd<'_>) -> Result<()> {
+    for (names, empty) in [(&MASKED_FILES[..], EMPTY_FILE), (&MASKED_FOLDERS[..], EMPTY_FOLDER)] {
+        for name in names {
+            let target = match mount::open_in(proc, name) {
+                Ok(target) => target,
+                // Not every kernel has every one of them.
+                Err(error) if error.errno() == Some(Errno::NOENT) => continue,
+                Err(error) => return Err(error),
+            };
+            let cover = mount::copy(rustix::fs::CWD, empty)?;
+            mount::set_attributes(cover.as_fd(), MOUNT_ATTR_RDONLY, None)?;
+            mount::attach(cover.as_fd(), target.as_fd(), name)?;
+        }
+    }
+    Ok(())
+}
+
+/// From here on the child is inside the zone's user and mount namespace. Takes on the zone's root, its streams and its
+/// limits, and executes the command. Returns only if it failed.
+pub(super) fn execute(platform: Platform<'_>, command: &Command, streams: Streams<'_>) -> Result<()> {
+    let _ = rustix::process::setsid();
+    if streams.terminal {
+        rustix::process::ioctl_tiocsctty(streams.fds[0]).at("TIOCSCTTY", "terminal")?;
+    }
+    for (fd, number) in streams.fds.iter().zip(0..) {
+        sys::dup_onto(*fd, number).at("dup3", number.to_string())?;
+    }
+    sys::become_root_of_namespace()?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    rustix::process::chdir("/").at("chdir", "/")?;
+    privileges::give_up()?;
+    sys::cloexec_from(3);
+    let (errno, name) = match &command.executable {
+        // Our own init starts with every signal blocked: the kernel drops what reaches the first process of a PID
+        // namespace before it is ready, unless it is blocked.
+        Executable::Own => (sys::fexecve(platform.program, &command.argv, &command.environment), "init of Reeve".into()),
+        Executable::Path(path) => {
+            sys::unblock_signals();
+            (sys::execve(path, &command.argv, &command.environment), path.to_string_lossy().into_owned())
+        }
+    };
+    Err(Error::os("execve", name, errno))
+}

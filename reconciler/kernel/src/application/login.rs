@@ -1,0 +1,31 @@
+//! A login: a command run in a zone for somebody of the global zone. Into a Running zone it joins init's namespaces;
+//! into a Ready zone, which has no process, it gets an environment of its own, so that zsched is out of its sight.
+
+use crate::application::environment::{self, Command, Platform, Streams};
+use crate::error::Result;
+use crate::sys::{self, Child, Stack, flags};
+use rustix::fd::BorrowedFd;
+
+/// Starts the command inside the application environment whose init is `init`. The caller is zsched, whose own PID
+/// namespace is `outer`.
+///
+/// # Errors
+/// ESRCH when init has just ended, else the call that failed.
+pub fn start_beside_init(
+    stack: &mut Stack,
+    cgroup: BorrowedFd<'_>,
+    platform: Platform<'_>,
+    (init, outer): (BorrowedFd<'_>, BorrowedFd<'_>),
+    command: &Command,
+    streams: Streams<'_>,
+) -> Result<Child> {
+    // setns(2) to a PID namespace counts for children only; it is taken back at once, whatever happens.
+    sys::setns(init, flags::NEWPID)?;
+    let child = environment::spawn(stack, 0, cgroup, || {
+        sys::setns(init, flags::NEWUSER | flags::NEWNS)?;
+        sys::unshare(flags::NEWCGROUP)?;
+        environment::execute(platform, command, streams)
+    });
+    sys::setns(outer, flags::NEWPID)?;
+    child
+}

@@ -1,0 +1,183 @@
+//! The zone's file systems. zsched's own root is a small tmpfs, the stage; the zone's tree stands at /zone in it: an
+//! overlay of what install put under zonepath/root (read-only, its IDs mapped into the zone's range) and of what the
+//! zone wrote (zonepath/upper, in the zone's own IDs), then /usr of the host where it is shared, /sys, and the
+//! configured file systems in their order. /dev is the devices' step; /proc and /run belong to each application
+//! environment.
+
+use crate::error::{Context, Error, Result};
+use crate::mount::{self, Shape};
+use crate::sys::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use crate::wire::{FileSystem, FileSystemKind, PlatformSpec};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::MountPropagationFlags;
+use std::path::Path;
+
+/// Where the zone's tree stands in zsched's mount namespace.
+pub const ZONE: &str = "/zone";
+/// An empty file of the stage, which masks are made of.
+pub const EMPTY_FILE: &str = "/empty";
+/// An empty folder of the stage, which masks are made of.
+pub const EMPTY_FOLDER: &str = "/none";
+
+/// What is mounted for the zone, in the order in which it was, so that it can be taken down in the reverse order.
+#[derive(Debug)]
+pub struct FileSystems {
+    mounted: Vec<String>,
+}
+
+impl FileSystems {
+    /// Builds the zone's tree in the caller's mount namespace, a private copy of the host's, and leaves nothing else in
+    /// it. The caller is in the zone's network namespace, which decides what /sys shows.
+    ///
+    /// # Errors
+    /// What is wrong with the zonepath and what to do, or the call that failed.
+    pub fn build(spec: &PlatformSpec, user_ns: BorrowedFd<'_>) -> Result<Self> {
+        rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+            .at("mount", "/, MS_PRIVATE|MS_REC")?;
+        let stage = enter_stage(Path::new(&spec.run_folder))?;
+        let mut built = Self { mounted: Vec::new() };
+        mount_root(spec, user_ns)?;
+        let zone = mount::open_in(stage.as_fd(), "zone")?;
+        built.mounted.push(ZONE.to_owned());
+        if spec.host_usr {
+            let usr = share(Path::new("/usr"), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, Some(user_ns))?;
+            built.attach(usr.as_fd(), zone.as_fd(), "/usr", Shape::Folder, spec.id_base)?;
+        }
+        let flags = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+        let sys = mount::create("sysfs", &[], flags)?;
+        built.attach(sys.as_fd(), zone.as_fd(), "/sys", Shape::Folder, spec.id_base)?;
+        for resource in &spec.file_systems {
+            built.mount_resource(resource, zone.as_fd(), user_ns, spec.id_base)?;
+        }
+        mount::pivot_into(stage.as_fd())?;
+        Ok(built)
+    }
+
+    fn attach(
+        &mut self,
+        mount: BorrowedFd<'_>,
+        zone: BorrowedFd<'_>,
+        dir: &str,
+        shape: Shape,
+        owner: u32,
+    ) -> Result<()> {
+        let target = mount::mount_point(zone, dir, shape, owner)?;
+        mount::attach(mount, target.as_fd(), dir)?;
+        self.mounted.push(format!("{ZONE}{dir}"));
+        Ok(())
+    }
+
+    fn mount_resource(
+        &mut self,
+        resource: &FileSystem,
+        zone: BorrowedFd<'_>,
+        user_ns: BorrowedFd<'_>,
+        owner: u32,
+    ) -> Result<()> {
+        let (made, shape) = match &resource.kind {
+            FileSystemKind::Loopback(special) => {
+                // A writable share keeps the host's IDs: root of the zone must not write files of root of the host.
+                let read_only = resource.attributes & MOUNT_ATTR_RDONLY != 0;
+                let made = share(Path::new(special), resource.attributes, read_only.then_some(user_ns))?;
+                let kind = rustix::fs::fstat(&made).at("fstat", special)?.st_mode;
+                let folder = rustix::fs::FileType::from_raw_mode(kind) == rustix::fs::FileType::Directory;
+                (made, if folder { Shape::Folder } else { Shape::File })
+            }
+            FileSystemKind::Tmpfs(bytes, mode) => (tmpfs(*bytes, *mode, owner, resource.attributes)?, Shape::Folder),
+        };
+        self.attach(made.as_fd(), zone, &resource.dir, shape, owner)
+    }
+
+    /// Unmounts all of it, last mounted first. What is gone already is passed over, so that it can be run again.
+    ///
+    /// # Errors
+    /// EBUSY with the mount point while something holds it; what was mounted before it then stays.
+    pub fn unmount(&mut self) -> Result<()> {
+        while let Some(path) = self.mounted.last() {
+            mount::unmount(path)?;
+            self.mounted.pop();
+        }
+        Ok(())
+    }
+}
+
+/// Mounts the stage over the zone's run folder, which is ours alone, and goes there.
+fn enter_stage(run_folder: &Path) -> Result<OwnedFd> {
+    let flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    let stage = mount::create("tmpfs", &[("size", "64k"), ("nr_inodes", "32"), ("mode", "0755")], flags)?;
+    mount::attach(stage.as_fd(), mount::open_folder(run_folder)?.as_fd(), "stage")?;
+    for name in ["zone", "lower", "data", "none"] {
+        rustix::fs::mkdirat(&stage, name, Mode::from_raw_mode(0o755)).at("mkdirat", name)?;
+    }
+    let create = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+    drop(rustix::fs::openat(&stage, "empty", create, Mode::from_raw_mode(0o444)).at("openat", "empty")?);
+    rustix::process::fchdir(&stage).at("fchdir", "stage")?;
+    Ok(stage)
+}
+
+/// Mounts the overlay at `zone` below the current folder, the stage. Its layers are named relative to the stage, so that
+/// no character of a zonepath needs quoting and every kernel since 5.19 takes them.
+fn mount_root(spec: &PlatformSpec, user_ns: BorrowedFd<'_>) -> Result<()> {
+    let zonepath = mount::open_folder(Path::new(&spec.zonepath))?;
+    check_owner(zonepath.as_fd(), 0o700, &spec.zonepath)?;
+    let root_path = format!("{}/root", spec.zonepath);
+    let root = mount::open_in(zonepath.as_fd(), "root")?;
+    check_owner(root.as_fd(), 0o755, &root_path)?;
+
+    let lower = mount::copy(root.as_fd(), "")?;
+    mount::set_attributes(lower.as_fd(), MOUNT_ATTR_RDONLY, Some(user_ns)).map_err(|error| {
+        let help = "the file system below the zonepath cannot map IDs; use ext4, xfs or btrfs (tmpfs since Linux 6.3)";
+        if error.errno() == Some(Errno::INVAL) { Error::new("mount_setattr", &root_path, help) } else { error }
+    })?;
+    let data = mount::copy(zonepath.as_fd(), "")?;
+    for (made, name) in [(&lower, "lower"), (&data, "data")] {
+        mount::attach(made.as_fd(), mount::open_folder(Path::new(name))?.as_fd(), name)?;
+    }
+    let options = [("lowerdir", "lower"), ("upperdir", "data/upper"), ("workdir", "data/work")];
+    let overlay = mount::create("overlay", &options, MOUNT_ATTR_NODEV)
+        .map_err(|error| Error::new(error.call(), format!("{}, of {}", error.args(), spec.zonepath), error.reason()))?;
+    mount::attach(overlay.as_fd(), mount::open_folder(Path::new("zone"))?.as_fd(), "zone")?;
+    // The overlay keeps its layers by itself, and an open descriptor would keep these mounts busy.
+    drop((lower, data));
+    mount::unmount("lower")?;
+    mount::unmount("data")
+}
+
+/// Seed [0064], [0077]: owned by root, and of this mode and no other.
+fn check_owner(folder: BorrowedFd<'_>, mode: u32, path: &str) -> Result<()> {
+    let stat = rustix::fs::fstat(folder).at("fstat", path)?;
+    if stat.st_uid != 0 || stat.st_gid != 0 {
+        let message = format!("owned by {}:{}; do: chown root:root {path}", stat.st_uid, stat.st_gid);
+        return Err(Error::new("verify", path, message));
+    }
+    if stat.st_mode & 0o7777 != mode {
+        let message = format!("mode {:04o}; do: chmod {mode:o} {path}", stat.st_mode & 0o7777);
+        return Err(Error::new("verify", path, message));
+    }
+    Ok(())
+}
+
+/// A copy of a host mount, with `attributes`; its IDs are mapped into the zone where a user namespace is given and the
+/// file system can do that (where it cannot, its files show as nobody's, which is the same for who may only read them).
+fn share(path: &Path, attributes: u64, user_ns: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+    let made = mount::copy_path(path)?;
+    match mount::set_attributes(made.as_fd(), attributes, user_ns) {
+        Err(error) if error.errno() == Some(Errno::INVAL) && user_ns.is_some() => {
+            mount::set_attributes(made.as_fd(), attributes, None)?;
+        }
+        set => set?,
+    }
+    Ok(made)
+}
+
+/// An empty memory file system owned by the zone's root.
+///
+/// # Errors
+/// The errno of the failed call.
+pub fn tmpfs(bytes: u64, mode: u32, owner: u32, attributes: u64) -> Result<OwnedFd> {
+    let (size, mode, owner) = (bytes.to_string(), format!("{mode:o}"), owner.to_string());
+    let options = [("size", size.as_str()), ("mode", &mode), ("uid", &owner), ("gid", &owner)];
+    mount::create("tmpfs", &options, attributes)
+}

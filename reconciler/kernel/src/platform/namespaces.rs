@@ -1,0 +1,87 @@
+//! The namespaces that every process of a zone shares: user, network, UTS and IPC, born together so that the zone's user
+//! namespace owns the other three.
+
+use crate::error::{Context, Error, Result};
+use crate::sys::{self, Child, Fork, flags};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+
+/// The zone's namespaces while they have no zsched yet. A small helper process keeps them until this is dropped.
+#[derive(Debug)]
+pub struct Namespaces {
+    helper: Child,
+    /// Its other end is what the helper waits on: it ends when zoneadmd does.
+    _alive: OwnedFd,
+    user: OwnedFd,
+    network: OwnedFd,
+}
+
+/// The namespaces that zsched joins; it does not join the user namespace.
+const JOINED: u64 = flags::NEWNET | flags::NEWUTS | flags::NEWIPC;
+
+impl Namespaces {
+    /// Makes them, with IDs 0 to `id_count` of the zone mapped to `id_base` and up of the host.
+    ///
+    /// # Errors
+    /// ENOSPC above a limit of /proc/sys/user, EPERM in a chroot, else the errno of the failed call.
+    pub fn create(id_base: u32, id_count: u32) -> Result<Self> {
+        let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).at("pipe2", "")?;
+        let helper = match sys::fork(flags::NEWUSER | JOINED, None)? {
+            Fork::Child => {
+                // The read ends when the other end is closed: by drop below, or by the death of zoneadmd.
+                drop(theirs);
+                let _ = rustix::io::read(&ours, &mut [0u8; 1]);
+                sys::exit_now(0)
+            }
+            Fork::Parent(child) => child,
+        };
+        drop(ours);
+        let map = format!("0 {id_base} {id_count}");
+        for file in ["uid_map", "gid_map"] {
+            let path = format!("/proc/{}/{file}", helper.pid);
+            std::fs::write(&path, &map).at("write", format!("{path}, {map:?}"))?;
+        }
+        let user = open_namespace(helper.pid, "user")?;
+        let network = open_namespace(helper.pid, "net")?;
+        Ok(Self { helper, _alive: theirs, user, network })
+    }
+
+    /// The user namespace.
+    pub fn user(&self) -> &OwnedFd {
+        &self.user
+    }
+
+    /// The network namespace.
+    pub fn network(&self) -> &OwnedFd {
+        &self.network
+    }
+
+    /// Moves the caller into the network, UTS and IPC namespaces.
+    ///
+    /// # Errors
+    /// The errno of setns(2).
+    pub fn join(&self) -> Result<()> {
+        sys::setns(self.helper.pidfd.as_fd(), JOINED)
+    }
+
+    /// Ends the helper; the namespaces live on in who joined them and in the descriptors given out.
+    ///
+    /// # Errors
+    /// The errno of waitid(2).
+    pub fn release(self) -> Result<OwnedFd> {
+        let _ = sys::pidfd_send_signal(self.helper.pidfd.as_fd(), libc::SIGKILL);
+        let id = rustix::process::WaitId::PidFd(self.helper.pidfd.as_fd());
+        rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED).at("waitid", "namespace helper")?;
+        Ok(self.user)
+    }
+}
+
+/// Opens one namespace of a process (O_PATH would not do for setns).
+///
+/// # Errors
+/// ENOENT when the process is gone, else the errno of open(2).
+pub fn open_namespace(pid: i32, kind: &str) -> Result<OwnedFd> {
+    let path = format!("/proc/{pid}/ns/{kind}");
+    rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::os("open", path, errno))
+}

@@ -1,0 +1,136 @@
+//! The zone's network interfaces: for each, a veth pair whose zone end is born in the zone's network namespace (moving
+//! or deleting one costs the kernel a grace period of 15 ms) and whose host end is a port of a bridge.
+
+use crate::error::{Context, Error, Result};
+use crate::netlink::{Rtnl, Veth};
+use crate::wire::{Link, PlatformSpec};
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
+use std::net::IpAddr;
+
+/// Makes the links from the host's side: the bridge if it is missing, then the pair, host end up and in the bridge.
+///
+/// # Errors
+/// What is wrong with the bridge, or the request that failed.
+pub fn plumb(rtnl: &mut Rtnl, spec: &PlatformSpec, netns: BorrowedFd<'_>) -> Result<()> {
+    for link in &spec.links {
+        let master = bridge(rtnl, link)?;
+        let mac = <[u8; 6]>::try_from(link.mac.as_slice()).ok();
+        rtnl.create_veth(&Veth {
+            host_name: &link.host_name,
+            alias: &spec.alias,
+            master: Some(master),
+            peer_name: &link.zone_name,
+            peer_netns: netns,
+            peer_mac: mac,
+            without_ipv6: true,
+        })?;
+    }
+    Ok(())
+}
+
+fn bridge(rtnl: &mut Rtnl, link: &Link) -> Result<u32> {
+    if let Some(found) = rtnl.link_by_name(&link.bridge)? {
+        if found.kind.as_deref() != Some("bridge") {
+            let message = "is there and is no bridge; name a bridge, or a new name and Reeve makes one";
+            return Err(Error::new("plumb", &link.bridge, message));
+        }
+        return Ok(found.ifindex);
+    }
+    match rtnl.create_bridge(&link.bridge, &link.bridge_alias) {
+        Ok(ifindex) => {
+            if let Some((address, prefix)) = &link.bridge_address {
+                rtnl.add_address(ifindex, parse(address)?, *prefix)?;
+            }
+            Ok(ifindex)
+        }
+        // Another zone's zoneadmd was quicker.
+        Err(error) if error.errno() == Some(Errno::EXIST) => {
+            let found = rtnl.link_by_name(&link.bridge)?;
+            found.map(|found| found.ifindex).ok_or_else(|| Error::os("RTM_GETLINK", &link.bridge, Errno::NODEV))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes IPv6 off every link that is still to come in the caller's network namespace, when no link has an address of
+/// it: neighbour discovery of many zones on one bridge would cost each of them (linear in their number). Needs the
+/// host's /proc.
+///
+/// # Errors
+/// The errno of the write; a kernel without IPv6 is fine.
+pub fn without_ipv6(spec: &PlatformSpec) -> Result<()> {
+    if spec.links.iter().any(|link| link.address.as_ref().is_some_and(|(address, _)| address.contains(':'))) {
+        return Ok(());
+    }
+    for scope in ["all", "default"] {
+        let path = format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6");
+        match std::fs::write(&path, "1") {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).at("write", path),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Gives the zone's ends their addresses and routes and sets them up, from inside the zone's network namespace.
+///
+/// # Errors
+/// The request that failed.
+pub fn configure(spec: &PlatformSpec) -> Result<()> {
+    let mut rtnl = Rtnl::open()?;
+    rtnl.lo_up()?;
+    for link in &spec.links {
+        let found = rtnl.link_by_name(&link.zone_name)?;
+        let ifindex = found.ok_or_else(|| Error::os("RTM_GETLINK", &link.zone_name, Errno::NODEV))?.ifindex;
+        if let Some((address, prefix)) = &link.address {
+            rtnl.add_address(ifindex, parse(address)?, *prefix)?;
+        }
+        rtnl.set_up(ifindex)?;
+        if let Some(router) = &link.router {
+            rtnl.add_default_route(parse(router)?, ifindex)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets the host ends of the zone down, found by their alias. Part of unplumbing; the links go with their namespace.
+///
+/// # Errors
+/// The request that failed; a link that is gone is fine.
+pub fn set_host_ends_down(rtnl: &mut Rtnl, alias: &str) -> Result<()> {
+    for link in host_ends(rtnl, alias)? {
+        match rtnl.set_down(link) {
+            Err(error) if error.errno() != Some(Errno::NODEV) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The host ends that carry this alias, by index.
+///
+/// # Errors
+/// The request that failed.
+pub fn host_ends(rtnl: &mut Rtnl, alias: &str) -> Result<Vec<u32>> {
+    let links = rtnl.links()?;
+    Ok(links.into_iter().filter(|link| link.alias.as_deref() == Some(alias)).map(|link| link.ifindex).collect())
+}
+
+/// Takes the addresses and routes of the zone's ends away and sets them down, from inside the zone's network namespace.
+///
+/// # Errors
+/// The request that failed.
+pub fn unplumb() -> Result<()> {
+    let mut rtnl = Rtnl::open()?;
+    for link in rtnl.links()? {
+        rtnl.flush_routes(link.ifindex)?;
+        rtnl.flush_addresses(link.ifindex)?;
+        rtnl.set_down(link.ifindex)?;
+    }
+    Ok(())
+}
+
+fn parse(address: &str) -> Result<IpAddr> {
+    address.parse().map_err(|_| Error::new("plumb", address, "is no IP address"))
+}

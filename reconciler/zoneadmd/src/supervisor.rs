@@ -1,0 +1,324 @@
+//! The zone as its zoneadmd knows it: the channel to zsched, init's descriptor, the console, the cgroups. All of it can
+//! be had again from zsched and the kernel, which is what adopting a zone does.
+
+use crate::console::ConsoleLog;
+use crate::logins::Logins;
+use reeve_kernel::cgroup::Cgroup;
+use reeve_kernel::channel::{Channel, Message};
+use reeve_kernel::error::{Context, Error, Result};
+use reeve_kernel::sys;
+use reeve_kernel::wire::{Adoption, EndOfInit, InitSpec, Snapshot, ZschedReply, ZschedRequest};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long processes that were killed may take to be gone before the halt is called stuck.
+pub const KILLED_WITHIN: Duration = Duration::from_secs(10);
+
+/// A process of the zone: its ID on the host and the descriptor that names it for good.
+#[derive(Debug)]
+pub struct Process {
+    /// Process ID in the global zone.
+    pub pid: i32,
+    /// Its pidfd.
+    pub pidfd: OwnedFd,
+}
+
+impl Process {
+    /// Reads the process ID from what the kernel says of the descriptor.
+    pub fn from_pidfd(pidfd: OwnedFd) -> Result<Self> {
+        use std::os::fd::AsRawFd;
+        let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+        let text = std::fs::read_to_string(&path).at("read", &path)?;
+        let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")).and_then(|pid| pid.trim().parse().ok());
+        let pid = pid.ok_or_else(|| Error::new("read", &path, "no Pid in it"))?;
+        Ok(Self { pid, pidfd })
+    }
+}
+
+/// zsched, and the channel to it.
+#[derive(Debug)]
+pub struct Zsched {
+    pub process: Process,
+    pub channel: Channel,
+}
+
+/// The running application environment.
+#[derive(Debug)]
+pub struct Environment {
+    pub number: u32,
+    pub cgroup: Cgroup,
+    pub init: Process,
+}
+
+/// One zone.
+#[derive(Debug)]
+pub struct Supervisor {
+    pub adoption: Adoption,
+    pub cgroup: PathBuf,
+    pub zsched: Option<Zsched>,
+    pub environment: Option<Environment>,
+    /// Number of the last environment that was started.
+    pub last_number: u32,
+    pub last_end: Option<EndOfInit>,
+    pub console: Option<ConsoleLog>,
+    pub logins: Logins,
+    /// Cgroups of environments that ended and are still to be removed, which no request waits for.
+    pub spent: Vec<Cgroup>,
+    /// Ends of init that nobody has been told yet.
+    pub untold: Vec<(u32, EndOfInit)>,
+}
+
+impl Supervisor {
+    /// Knows where the zone is, and of nothing in it.
+    pub fn new(adoption: Adoption) -> Self {
+        let cgroup = PathBuf::from(&adoption.cgroup);
+        Self {
+            adoption,
+            cgroup,
+            zsched: None,
+            environment: None,
+            last_number: 0,
+            last_end: None,
+            console: None,
+            logins: Logins::default(),
+            spent: Vec::new(),
+            untold: Vec::new(),
+        }
+    }
+
+    /// Takes over what is there: a zsched that answers, with its init and console, or the remains of one.
+    pub fn adopt(adoption: Adoption) -> Result<Self> {
+        let mut zone = Self::new(adoption);
+        for (number, _) in zone.leaves("env.") {
+            zone.last_number = zone.last_number.max(number);
+        }
+        for (number, leaf) in zone.leaves("login.") {
+            zone.logins.seen(number);
+            // Whoever was logged in spoke to a zoneadmd that is gone; an empty leaf is what it left.
+            let _ = leaf.remove();
+        }
+        let Ok(channel) = Channel::connect(zone.run_folder(), "zsched.sock") else { return Ok(zone) };
+        let pid = channel.peer_pid()?;
+        let pid = rustix::process::Pid::from_raw(pid).ok_or_else(|| Error::new("connect", "zsched.sock", "no peer"))?;
+        let flags = rustix::process::PidfdFlags::empty();
+        let pidfd = rustix::process::pidfd_open(pid, flags).at("pidfd_open", "zsched")?;
+        zone.zsched = Some(Zsched { process: Process { pid: pid.as_raw_nonzero().get(), pidfd }, channel });
+        zone.greet()?;
+        Ok(zone)
+    }
+
+    /// Learns from zsched what runs, and takes the console.
+    pub fn greet(&mut self) -> Result<()> {
+        let (reply, fds) = self.ask(&ZschedRequest::Hello, &[])?;
+        let ZschedReply::Here(running, last_end) = reply else { return Err(unexpected("Hello", &reply)) };
+        self.last_end = last_end;
+        let mut fds = fds.into_iter();
+        if fds.len() > usize::from(running)
+            && let Some(master) = fds.next()
+        {
+            self.console = Some(ConsoleLog::open(master, self.run_folder())?);
+        }
+        if let (true, Some(pidfd)) = (running, fds.next()) {
+            let (number, init) = (self.last_number, Process::from_pidfd(pidfd)?);
+            let cgroup = Cgroup::open(&self.leaf_path("env.", number))?;
+            self.environment = Some(Environment { number, cgroup, init });
+        }
+        for (number, leaf) in self.leaves("env.") {
+            if self.environment.as_ref().is_none_or(|environment| environment.number != number) {
+                self.spent.push(leaf);
+            }
+        }
+        Ok(())
+    }
+
+    /// The zone's run folder.
+    pub fn run_folder(&self) -> &Path {
+        Path::new(&self.adoption.run_folder)
+    }
+
+    /// Path of a numbered leaf of the zone's cgroup.
+    pub fn leaf_path(&self, prefix: &str, number: u32) -> PathBuf {
+        self.cgroup.join(format!("{prefix}{number}"))
+    }
+
+    /// The numbered leaves of the zone's cgroup that are there.
+    pub fn leaves(&self, prefix: &str) -> Vec<(u32, Cgroup)> {
+        let names = Cgroup::open(&self.cgroup).and_then(|cgroup| cgroup.children()).unwrap_or_default();
+        let numbers = names.iter().filter_map(|name| name.strip_prefix(prefix)?.parse().ok());
+        numbers.filter_map(|number| Some((number, Cgroup::open(&self.leaf_path(prefix, number)).ok()?))).collect()
+    }
+
+    /// What the controller is told.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            zsched: self.zsched.as_ref().map_or(0, |zsched| zsched.process.pid),
+            init: self.environment.as_ref().map_or(0, |environment| environment.init.pid),
+            environment: self.last_number,
+            last_end: self.last_end.clone(),
+        }
+    }
+
+    /// Asks zsched and waits for its answer; what it tells in between is noted.
+    pub fn ask(
+        &mut self,
+        request: &ZschedRequest,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(ZschedReply, Vec<OwnedFd>)> {
+        let zsched = self.zsched.as_ref().ok_or_else(|| Error::new("ask", "zsched", "zsched is gone"))?;
+        zsched.channel.send(&request.to_bytes(), fds)?;
+        loop {
+            let zsched = self.zsched.as_ref().ok_or_else(|| Error::new("ask", "zsched", "zsched is gone"))?;
+            let Some(message) = zsched.channel.receive()? else {
+                return Err(Error::new("ask", format!("{request:?}"), "zsched is gone"));
+            };
+            let reply = ZschedReply::from_bytes(&message.bytes)
+                .map_err(|malformed| Error::new("receive", "zsched", malformed.to_string()))?;
+            match reply {
+                ZschedReply::InitEnded(end) => self.init_ended(end),
+                ZschedReply::LoginEnded(number, end) => self.logins.ended(number, end),
+                ZschedReply::Failed(call, args, errno, reason) => return Err(as_error(&call, &args, errno, &reason)),
+                reply => return Ok((reply, message.fds)),
+            }
+        }
+    }
+
+    /// Asks for something that is answered with Done.
+    pub fn order(&mut self, request: &ZschedRequest) -> Result<()> {
+        match self.ask(request, &[])?.0 {
+            ZschedReply::Done => Ok(()),
+            reply => Err(unexpected("order", &reply)),
+        }
+    }
+
+    /// Notes what zsched told of its own accord. False when it is gone.
+    pub fn hear(&mut self, message: Option<Message>) -> bool {
+        let Some(message) = message else { return false };
+        match ZschedReply::from_bytes(&message.bytes) {
+            Ok(ZschedReply::InitEnded(end)) => self.init_ended(end),
+            Ok(ZschedReply::LoginEnded(number, end)) => self.logins.ended(number, end),
+            _ => {}
+        }
+        true
+    }
+
+    fn init_ended(&mut self, end: EndOfInit) {
+        self.last_end = Some(end.clone());
+        if let Some(environment) = self.environment.take() {
+            self.spent.push(environment.cgroup);
+            self.untold.push((environment.number, end));
+        }
+    }
+
+    /// Removes the cgroups of ended environments. One that is not empty yet is left for the next time.
+    pub fn clear_spent(&mut self) {
+        let spent = std::mem::take(&mut self.spent);
+        for cgroup in spent {
+            let path = cgroup.path().to_owned();
+            if cgroup.remove().is_err() {
+                self.spent.extend(Cgroup::open(&path));
+            }
+        }
+    }
+
+    /// Starts the application environment, in a cgroup of its own.
+    pub fn boot(&mut self, init: &InitSpec, id_base: Option<u32>) -> Result<()> {
+        if self.environment.is_some() {
+            return Err(Error::new("boot", &self.adoption.zone, "an init runs already"));
+        }
+        let number = self.last_number + 1;
+        let cgroup = Cgroup::create_fresh(&self.leaf_path("env.", number))?;
+        self.last_number = number;
+        if let Some(owner) = id_base {
+            cgroup.delegate(owner)?;
+        }
+        let started = self.ask(&ZschedRequest::Boot(init.clone()), &[cgroup.as_fd()]);
+        let pidfd = started.and_then(|(reply, fds)| match (reply, fds.into_iter().next()) {
+            (ZschedReply::Started, Some(pidfd)) => Ok(pidfd),
+            (reply, _) => Err(unexpected("Boot", &reply)),
+        });
+        match pidfd.and_then(Process::from_pidfd) {
+            Ok(init) => {
+                self.environment = Some(Environment { number, cgroup, init });
+                Ok(())
+            }
+            Err(error) => {
+                self.spent.push(cgroup);
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks init to end with `signal`, kills its environment after `timeout`, and returns when all of it is reaped.
+    ///
+    /// # Errors
+    /// ETIMEDOUT when a killed process does not go.
+    pub fn stop(&mut self, signal: i32, timeout: Duration) -> Result<()> {
+        let Some(environment) = &self.environment else { return Ok(()) };
+        if !timeout.is_zero() {
+            match sys::pidfd_send_signal(environment.init.pidfd.as_fd(), signal) {
+                Err(error) if error.errno() != Some(rustix::io::Errno::SRCH) => return Err(error),
+                _ => {}
+            }
+            if self.wait_init(Instant::now() + timeout)? {
+                return Ok(());
+            }
+        }
+        if let Some(environment) = &self.environment {
+            environment.cgroup.kill()?;
+        }
+        if self.wait_init(Instant::now() + KILLED_WITHIN)? {
+            return Ok(());
+        }
+        let pid = self.snapshot().init;
+        Err(Error::os("wait", format!("init, pid {pid}, killed"), rustix::io::Errno::TIMEDOUT))
+    }
+
+    /// Waits until zsched says that init has ended; true when it has. What the zone prints meanwhile is taken, or it
+    /// could not finish printing.
+    fn wait_init(&mut self, deadline: Instant) -> Result<bool> {
+        while self.environment.is_some() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let Some(zsched) = &self.zsched else { return Err(Error::new("stop", "init", "zsched is gone")) };
+            let heard = {
+                let mut polled = vec![rustix::event::PollFd::new(&zsched.channel, rustix::event::PollFlags::IN)];
+                polled.extend(self.console.iter().map(|console| {
+                    rustix::event::PollFd::new(console, rustix::event::PollFlags::IN)
+                }));
+                let timespec = rustix::event::Timespec::try_from(left).ok();
+                match rustix::event::poll(&mut polled, timespec.as_ref()) {
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(errno) => return Err(Error::os("poll", "zsched", errno)),
+                }
+                !polled[0].revents().is_empty()
+            };
+            if let Some(console) = &mut self.console
+                && !console.drain()?
+            {
+                self.console = None;
+            }
+            if heard {
+                let message = self.zsched.as_ref().and_then(|zsched| zsched.channel.receive().ok()).flatten();
+                if !self.hear(message) {
+                    return Err(Error::new("stop", "init", "zsched is gone"));
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// An error that zsched sent.
+pub fn as_error(call: &str, args: &str, errno: i32, reason: &str) -> Error {
+    match errno {
+        0 => Error::new(call, args, reason),
+        errno => Error::os(call, args, rustix::io::Errno::from_raw_os_error(errno)),
+    }
+}
+
+fn unexpected(asked: &str, reply: &ZschedReply) -> Error {
+    Error::new("ask", asked, format!("zsched answered {reply:?}"))
+}

@@ -1,0 +1,312 @@
+//! zsched: the process that holds a zone (seed [0045], [0058], [0065]). It is process 1 of the zone's outer PID
+//! namespace and has joined the zone's network, UTS and IPC namespaces; its mount namespace is where the zone's tree is
+//! built. It starts what runs in the zone, waits for it and says how it ended. When it ends, all of the zone ends.
+//!
+//! It executes nothing, reads nothing the zone wrote, and listens on a socket that only the global zone can reach, so
+//! that a new zoneadmd finds it.
+
+use reeve_kernel::application::environment::{self, Command, Executable, Platform, Streams};
+use reeve_kernel::application::login;
+use reeve_kernel::channel::{Channel, Message};
+use reeve_kernel::error::{Context, Error, Result};
+use reeve_kernel::platform::devices::{self, Console};
+use reeve_kernel::platform::file_systems::FileSystems;
+use reeve_kernel::platform::namespaces::Namespaces;
+use reeve_kernel::platform::network;
+use reeve_kernel::sys::{self, CStrings, Child, Stack};
+use reeve_kernel::wire::{EndOfInit, InitSpec, LoginSpec, PlatformSpec, Program, ZschedReply, ZschedRequest};
+use rustix::event::{PollFd, PollFlags};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::process::{WaitOptions, WaitStatus};
+use std::collections::BTreeMap;
+use std::ffi::CString;
+
+/// Capabilities over the host that zsched keeps: CHOWN, DAC_OVERRIDE, FOWNER, SYS_ADMIN, MKNOD. Over the zone's own
+/// namespaces it has all, as their owner (user_namespaces(7)).
+const KEPT: u64 = 1 | 1 << 1 | 1 << 3 | 1 << 21 | 1 << 27;
+
+/// What zsched is started with.
+pub struct Start<'a> {
+    /// The zone.
+    pub spec: &'a PlatformSpec,
+    /// Its namespaces.
+    pub namespaces: &'a Namespaces,
+    /// Reeve's own program.
+    pub program: BorrowedFd<'a>,
+    /// The channel to the zoneadmd that forked it.
+    pub peer: Channel,
+    /// The socket on which the next zoneadmd will find it.
+    pub listener: &'a Channel,
+}
+
+struct Zsched<'a> {
+    spec: &'a PlatformSpec,
+    user_ns: BorrowedFd<'a>,
+    program: BorrowedFd<'a>,
+    outer: OwnedFd,
+    stack: Stack,
+    file_systems: Option<FileSystems>,
+    console: Option<Console>,
+    init: Option<Child>,
+    logins: BTreeMap<i32, u32>,
+    last_end: Option<EndOfInit>,
+    peer: Option<Channel>,
+    established: bool,
+}
+
+/// Runs in the child that zoneadmd forked; ends with the platform.
+pub fn run(start: Start<'_>) -> ! {
+    let listener = start.listener;
+    let status = match prepare(start).and_then(|mut zsched| zsched.serve(listener)) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("zsched: {error}");
+            1
+        }
+    };
+    sys::exit_now(status)
+}
+
+fn prepare(start: Start<'_>) -> Result<Zsched<'_>> {
+    let user_ns = start.namespaces.user().as_fd();
+    start.namespaces.join()?;
+    sys::close_except(&[start.peer.as_fd(), start.listener.as_fd(), start.program, user_ns]);
+    sys::set_title(&["zsched", &start.spec.zone]);
+    start.listener.listen()?;
+    network::without_ipv6(start.spec)?;
+    rustix::system::sethostname(start.spec.hostname.as_bytes()).at("sethostname", &start.spec.hostname)?;
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+    let outer = rustix::fs::open("/proc/self/ns/pid", flags, rustix::fs::Mode::empty()).at("open", "ns/pid")?;
+    sys::set_capabilities(KEPT)?;
+    Ok(Zsched {
+        spec: start.spec,
+        user_ns,
+        program: start.program,
+        outer,
+        stack: Stack::new(),
+        file_systems: None,
+        console: None,
+        init: None,
+        logins: BTreeMap::new(),
+        last_end: None,
+        peer: Some(start.peer),
+        established: false,
+    })
+}
+
+impl Zsched<'_> {
+    fn serve(&mut self, listener: &Channel) -> Result<()> {
+        let children = sys::signalfd(&[libc::SIGCHLD])?;
+        loop {
+            let (mut asked, mut arrived) = (false, false);
+            {
+                let mut polled = vec![PollFd::new(listener, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
+                polled.extend(self.peer.as_ref().map(|peer| PollFd::new(peer, PollFlags::IN)));
+                match rustix::event::poll(&mut polled, None) {
+                    Err(rustix::io::Errno::INTR) => continue,
+                    polled => polled.at("poll", "zsched")?,
+                };
+                arrived |= !polled[0].revents().is_empty();
+                asked |= polled.get(2).is_some_and(|peer| !peer.revents().is_empty());
+            }
+            while sys::read_signal(children.as_fd()).is_some() {}
+            self.reap();
+            if asked && !self.answer()? {
+                return Ok(());
+            }
+            if arrived && let Ok(peer) = listener.accept() {
+                self.peer = Some(peer);
+            }
+        }
+    }
+
+    /// Answers one request; false when it was the last.
+    fn answer(&mut self) -> Result<bool> {
+        let Some(peer) = &self.peer else { return Ok(true) };
+        match peer.receive() {
+            Ok(Some(message)) => match ZschedRequest::from_bytes(&message.bytes) {
+                Ok(ZschedRequest::Exit) => return Ok(false),
+                Ok(request) => self.handle(request, message),
+                Err(malformed) => self.fail(&Error::new("receive", "zoneadmd", malformed.to_string())),
+            },
+            // zoneadmd is gone. A platform that does not stand yet goes with it, nothing else would take it down.
+            Ok(None) | Err(_) if !self.established => return Ok(false),
+            Ok(None) | Err(_) => self.peer = None,
+        }
+        Ok(true)
+    }
+
+    fn handle(&mut self, request: ZschedRequest, message: Message) {
+        let done = match request {
+            ZschedRequest::FileSystems => FileSystems::build(self.spec, self.user_ns).map(|built| {
+                self.file_systems = Some(built);
+            }),
+            ZschedRequest::Network => network::configure(self.spec),
+            ZschedRequest::Devices => devices::create(self.spec.id_base, self.spec.tmpfs_bytes).map(|console| {
+                self.console = Some(console);
+            }),
+            ZschedRequest::Established => {
+                self.established = true;
+                sys::set_undumpable();
+                sys::trim_memory();
+                Ok(())
+            }
+            ZschedRequest::Boot(init) => return self.boot(&init, &message.fds),
+            ZschedRequest::Login(number, login) => return self.login(number, &login, &message.fds),
+            ZschedRequest::Hello => return self.hello(),
+            ZschedRequest::UnconfigureDevices => {
+                self.console = None;
+                devices::remove()
+            }
+            ZschedRequest::Unplumb => network::unplumb(),
+            ZschedRequest::Unmount => self.file_systems.as_mut().map_or(Ok(()), FileSystems::unmount),
+            ZschedRequest::Exit => Ok(()),
+        };
+        match done {
+            Ok(()) => self.tell(&ZschedReply::Done, &[]),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn tell(&self, reply: &ZschedReply, fds: &[BorrowedFd<'_>]) {
+        // Nobody there to hear it: the next zoneadmd asks with Hello.
+        if let Some(peer) = &self.peer {
+            let _ = peer.send(&reply.to_bytes(), fds);
+        }
+    }
+
+    fn fail(&self, error: &Error) {
+        let errno = error.errno().map_or(0, |errno| errno.raw_os_error());
+        let reply = ZschedReply::Failed(error.call().into(), error.args().into(), errno, error.reason());
+        self.tell(&reply, &[]);
+    }
+
+    fn hello(&self) {
+        let reply = ZschedReply::Here(self.init.is_some(), self.last_end.clone());
+        let mut fds: Vec<BorrowedFd<'_>> = Vec::new();
+        fds.extend(self.console.as_ref().map(|console| console.master.as_fd()));
+        fds.extend(self.init.as_ref().map(|init| init.pidfd.as_fd()));
+        self.tell(&reply, &fds);
+    }
+
+    fn boot(&mut self, init: &InitSpec, fds: &[OwnedFd]) {
+        match self.start_init(init, fds) {
+            Ok(child) => {
+                self.tell(&ZschedReply::Started, &[child.pidfd.as_fd()]);
+                self.init = Some(child);
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn start_init(&mut self, init: &InitSpec, fds: &[OwnedFd]) -> Result<Child> {
+        let [cgroup] = fds else { return Err(Error::new("boot", "", "needs the descriptor of a cgroup")) };
+        let Some(console) = &self.console else { return Err(Error::new("boot", "", "there is no console")) };
+        if self.init.is_some() {
+            return Err(Error::new("boot", "", "an init runs already"));
+        }
+        let command = match &init.program {
+            Program::Command(argv) => {
+                let words = std::iter::once("init").chain(argv.iter().map(String::as_str));
+                Command {
+                    executable: Executable::Own,
+                    argv: CStrings::new(words),
+                    environment: CStrings::new(&init.environment),
+                }
+            }
+            Program::Init(argv) => command(argv, &init.environment)?,
+        };
+        let slave = console.slave.as_fd();
+        let streams = Streams { fds: [slave; 3], terminal: true };
+        let platform = platform(self.spec, self.user_ns, self.program);
+        environment::start(&mut self.stack, cgroup.as_fd(), platform, &command, streams)
+    }
+
+    fn login(&mut self, number: u32, login: &LoginSpec, fds: &[OwnedFd]) {
+        match self.start_login(login, fds) {
+            Ok((child, master)) => {
+                let mut sent = vec![child.pidfd.as_fd()];
+                sent.extend(master.as_ref().map(AsFd::as_fd));
+                self.tell(&ZschedReply::Started, &sent);
+                self.logins.insert(child.pid, number);
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn start_login(&mut self, login: &LoginSpec, fds: &[OwnedFd]) -> Result<(Child, Option<OwnedFd>)> {
+        let command = command(&login.argv, &login.environment)?;
+        let platform = platform(self.spec, self.user_ns, self.program);
+        let terminal;
+        let (master, streams) = match fds {
+            [_, input, output, error] if !login.terminal => {
+                (None, Streams { fds: [input.as_fd(), output.as_fd(), error.as_fd()], terminal: false })
+            }
+            [_] if login.terminal => {
+                let (master, slave) = devices::login_terminal(self.spec.id_base)?;
+                let (rows, columns) = login.size;
+                let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+                rustix::termios::tcsetwinsize(&master, size).at("TIOCSWINSZ", "login")?;
+                terminal = slave;
+                (Some(master), Streams { fds: [terminal.as_fd(); 3], terminal: true })
+            }
+            _ => return Err(Error::new("login", "", "needs a cgroup, and three streams or a terminal")),
+        };
+        let cgroup = fds[0].as_fd();
+        let child = match &self.init {
+            Some(init) => {
+                let namespaces = (init.pidfd.as_fd(), self.outer.as_fd());
+                login::start_beside_init(&mut self.stack, cgroup, platform, namespaces, &command, streams)?
+            }
+            None => environment::start(&mut self.stack, cgroup, platform, &command, streams)?,
+        };
+        Ok((child, master))
+    }
+
+    /// Waits for whatever has ended. Only this wait sees how an init ended: reboot(2) inside a PID namespace shows as the
+    /// signal of its first process, and as SIGKILL to everybody else.
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            let pid = pid.as_raw_nonzero().get();
+            if self.init.as_ref().is_some_and(|init| init.pid == pid) {
+                self.init = None;
+                let end = end_of_init(status);
+                self.last_end = Some(end.clone());
+                self.tell(&ZschedReply::InitEnded(end), &[]);
+            } else if let Some(number) = self.logins.remove(&pid) {
+                self.tell(&ZschedReply::LoginEnded(number, end_of(status)), &[]);
+            }
+        }
+    }
+}
+
+fn platform<'a>(spec: &PlatformSpec, user_ns: BorrowedFd<'a>, program: BorrowedFd<'a>) -> Platform<'a> {
+    Platform { user_ns, id_base: spec.id_base, tmpfs_bytes: spec.tmpfs_bytes, program }
+}
+
+fn command(argv: &[String], environment: &[String]) -> Result<Command> {
+    let path = argv.first().and_then(|path| CString::new(path.as_str()).ok());
+    let path = path.ok_or_else(|| Error::new("execve", "", "there is no command"))?;
+    Ok(Command {
+        executable: Executable::Path(path),
+        argv: CStrings::new(argv),
+        environment: CStrings::new(environment),
+    })
+}
+
+fn end_of(status: WaitStatus) -> EndOfInit {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => EndOfInit::Exited(code),
+        (None, Some(signal)) => EndOfInit::Signaled(signal),
+        (None, None) => EndOfInit::Exited(0),
+    }
+}
+
+/// reboot(2): in a PID namespace RESTART ends the first process with SIGHUP, HALT and POWER_OFF end it with SIGINT.
+fn end_of_init(status: WaitStatus) -> EndOfInit {
+    match end_of(status) {
+        EndOfInit::Signaled(libc::SIGHUP) => EndOfInit::RebootInside,
+        EndOfInit::Signaled(libc::SIGINT) => EndOfInit::PoweroffInside,
+        end => end,
+    }
+}
