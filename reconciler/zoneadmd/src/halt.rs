@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// How long the kernel may take to clean a network namespace up.
 const NETWORK_GONE_WITHIN: Duration = Duration::from_secs(10);
 
+/// When the list of links is first read again; then after twice as long, and so on.
+const FIRST_LOOK: Duration = Duration::from_micros(300);
+
 /// Halts the zone. When this returns without an error nothing of it is left in the kernel.
 pub fn halt(zone: &mut Supervisor, signal: i32, timeout: Duration, steps: &mut Steps<'_>) -> Result<()> {
     steps.run(StepName::KillProcesses, || kill_processes(zone, signal, timeout))?;
@@ -43,6 +46,8 @@ fn kill_processes(zone: &mut Supervisor, signal: i32, timeout: Duration) -> Resu
     if zone.zsched.is_some() {
         zone.stop(signal, timeout)?;
     }
+    // An end that was asked for is not told as something that happened.
+    zone.untold.clear();
     zone.spent.clear();
     for prefix in ["env.", "login."] {
         for (_, leaf) in zone.leaves(prefix) {
@@ -87,10 +92,11 @@ fn destroy(zone: &mut Supervisor, rtnl: &mut Rtnl) -> Result<()> {
     Ok(())
 }
 
-/// The links go with the network namespace, which the kernel cleans up after its last process; each one that goes is
-/// told on the events' socket.
+/// The links go with the network namespace, which the kernel cleans up after its last process. They leave the kernel's
+/// list of links a grace period (15 ms) before it tells of it, so that the list is read again before the event comes.
 fn wait_links_gone(zone: &Supervisor, rtnl: &mut Rtnl, events: &mut LinkEvents) -> Result<()> {
     let deadline = Instant::now() + NETWORK_GONE_WITHIN;
+    let mut again = FIRST_LOOK;
     loop {
         let left_over = network::host_ends(rtnl, &zone.adoption.alias)?;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -102,7 +108,8 @@ fn wait_links_gone(zone: &Supervisor, rtnl: &mut Rtnl, events: &mut LinkEvents) 
             return Err(Error::os("wait", args, Errno::TIMEDOUT));
         }
         let mut poll = [rustix::event::PollFd::new(&*events, rustix::event::PollFlags::IN)];
-        let timespec = rustix::event::Timespec::try_from(left).ok();
+        let timespec = rustix::event::Timespec::try_from(left.min(again)).ok();
+        again *= 2;
         match rustix::event::poll(&mut poll, timespec.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::os("poll", "links", errno)),
