@@ -17,6 +17,7 @@ mod path;
 mod problem;
 pub mod quantity;
 mod reader;
+mod shape;
 pub mod signal;
 mod source;
 mod suggest;

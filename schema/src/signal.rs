@@ -33,6 +33,8 @@ pub struct Signal(u8);
 impl Signal {
     /// SIGTERM.
     pub const TERM: Self = Self(15);
+    /// SIGRTMIN+3: systemd(1) halts when it gets it.
+    pub const SYSTEMD_HALT: Self = Self(RT_MIN + 3);
 
     /// The number that kill(2) takes.
     #[must_use]

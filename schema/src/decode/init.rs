@@ -4,7 +4,8 @@ use super::absolute;
 use crate::manifest::{Init, Restart};
 use crate::node::{Node, Value};
 use crate::path;
-use crate::reader::{Object, Reader, Shape, may};
+use crate::reader::{Object, Reader};
+use crate::shape::{Shape, may};
 use crate::source::shown;
 use crate::text::TextError;
 

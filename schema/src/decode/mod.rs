@@ -14,7 +14,7 @@ use crate::node::{Node, Value};
 use crate::path;
 use crate::reader::Reader;
 #[cfg(test)]
-use crate::reader::Shape;
+use crate::shape::Shape;
 use crate::source::Spot;
 
 pub(crate) use zone::document;
@@ -52,9 +52,12 @@ pub(crate) const SHAPES: [&Shape; 11] = [
     &init::INIT,
 ];
 
-/// Every type that is one of a few words, with those that the decoder takes.
+/// A type that is one of a few words, with those that the decoder takes; [`WORDS`] has every one.
 #[cfg(test)]
-pub(crate) const WORDS: [(&str, fn() -> Vec<&'static str>); 4] = [
+type Words = (&'static str, fn() -> Vec<&'static str>);
+/// See [`Words`].
+#[cfg(test)]
+pub(crate) const WORDS: [Words; 4] = [
     ("DesiredState", || zone::STATES.iter().map(|(word, _)| *word).collect()),
     ("Deletion", || zone::DELETIONS.iter().map(|(word, _)| *word).collect()),
     ("FsType", || storage::TYPES.iter().map(|(word, _)| *word).collect()),

@@ -7,7 +7,8 @@ use crate::address::{Cidr, Mac};
 use crate::manifest::Net;
 use crate::name::LinkName;
 use crate::node::Node;
-use crate::reader::{Object, Reader, Shape, may, must};
+use crate::reader::{Object, Reader};
+use crate::shape::{Shape, may, must};
 use crate::source::{Spot, shown};
 
 pub(super) const NET: Shape = Shape {

@@ -3,7 +3,8 @@
 use crate::manifest::{CappedCpu, CappedMemory};
 use crate::node::Node;
 use crate::quantity::Quantity;
-use crate::reader::{Reader, Shape, must};
+use crate::reader::Reader;
+use crate::shape::{Shape, must};
 use crate::text::TextError;
 
 pub(super) const CAPPED_MEMORY: Shape = Shape {

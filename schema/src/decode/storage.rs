@@ -6,7 +6,8 @@ use super::{Facts, absolute, at_most};
 use crate::manifest::{DirectoryRoot, Fs, FsOption, FsType, HostUsrRoot, Root};
 use crate::node::{Node, Value};
 use crate::path;
-use crate::reader::{Object, Reader, Shape, may, must};
+use crate::reader::{Object, Reader};
+use crate::shape::{Shape, may, must};
 
 pub(super) const ROOT: Shape = Shape {
     name: "Root",

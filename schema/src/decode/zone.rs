@@ -5,7 +5,8 @@ use crate::manifest::{ApiVersion, Deletion, DesiredState, Kind, Metadata, Root, 
 use crate::name::ZoneName;
 use crate::node::{Node, Value};
 use crate::path;
-use crate::reader::{Object, Reader, Shape, may, must};
+use crate::reader::{Object, Reader};
+use crate::shape::{Shape, may, must};
 use crate::source::{Report, Spot, shown};
 use crate::text::TextError;
 

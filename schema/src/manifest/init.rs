@@ -29,8 +29,8 @@ pub struct Init {
     /// Whether init is started again after its end.
     #[serde(default)]
     pub restart: Restart,
-    /// The signal that asks init to end: SIGTERM, SIGRTMIN+3, ...; none: SIGTERM to the command of the tiny init,
-    /// SIGRTMIN+3 to a `program`.
+    /// The signal that asks init to end, such as SIGINT; none: SIGRTMIN+3 if `program` is called `init` or `systemd`
+    /// (systemd's own for a clean halt), else SIGTERM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halt_signal: Option<Signal>,
     /// How long init may take after that signal before it is killed: 0 to 1h, default 10s.
@@ -43,6 +43,17 @@ impl Init {
     #[must_use]
     pub fn default_halt_timeout() -> TimeSpan {
         TimeSpan::from_millis(10_000)
+    }
+
+    /// The signal that asks init to end (as podman-run(1) chooses it with `--systemd=true`).
+    #[must_use]
+    pub fn signal(&self) -> Signal {
+        let systemd = self.program.as_deref().and_then(|path| path.rsplit('/').next());
+        match (self.halt_signal, systemd) {
+            (Some(signal), _) => signal,
+            (None, Some("init" | "systemd")) => Signal::SYSTEMD_HALT,
+            (None, _) => Signal::TERM,
+        }
     }
 
     /// The most bytes of [`Init::bytes`]: what is sent to zoneadmd in one message.

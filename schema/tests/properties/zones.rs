@@ -62,41 +62,34 @@ fn file_systems() -> impl Strategy<Value = Vec<Fs>> {
     })
 }
 
-/// Interfaces with addresses of their own; the first of each family may have a default router.
+/// What an interface is made of: bridge, host part, family (none: no address), whether it has a router, hardware address.
+type Parts = (LinkName, u16, Option<bool>, bool, Option<Mac>);
+
+/// An interface with an address of its own; `routed` says which families have a default router.
+fn interface(index: usize, (physical, host, v6, router, mac): Parts, routed: &mut [bool; 2]) -> Net {
+    let base = 0x0a00_0000 + ((u32::try_from(index).unwrap() + 1) << 16) + u32::from(host) + 1;
+    let address = v6.map(|v6| match v6 {
+        false => (IpAddr::V4(Ipv4Addr::from_bits(base)), 8),
+        true => (IpAddr::V6(Ipv6Addr::from_bits((0xfd << 120) + u128::from(base))), 64),
+    });
+    let routes = router && v6.is_some_and(|v6| !std::mem::replace(&mut routed[usize::from(v6)], true));
+    let defrouter = address.filter(|_| routes).map(|(address, _)| match address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::new(10, 255, 0, 1)),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits((0xfd << 120) + 1)),
+    });
+    // The index makes hardware addresses unlike each other.
+    let mac = mac.map(|mac| format!("{}{index:02x}", &mac.to_string()[..15]).parse().unwrap());
+    let address = address.and_then(|(address, prefix)| Cidr::new(address, prefix));
+    Net { physical, address, defrouter, mac }
+}
+
+/// Interfaces; the first of each family may have a default router.
 fn interfaces() -> impl Strategy<Value = Vec<Net>> {
-    let one = (
-        parsed::<LinkName>("[a-z][a-z0-9.-]{0,14}"),
-        any::<u16>(),
-        of(any::<bool>()),
-        any::<bool>(),
-        of(parsed::<Mac>("02(:[0-9a-f]{2}){5}")),
-    );
+    let mac = of(parsed::<Mac>("02(:[0-9a-f]{2}){5}"));
+    let one = (parsed::<LinkName>("[a-z][a-z0-9.-]{0,14}"), any::<u16>(), of(any::<bool>()), any::<bool>(), mac);
     vec(one, 0..4).prop_map(|all| {
         let mut routed = [false, false];
-        let one =
-            |(index, (physical, host, v6, router, mac)): (usize, (LinkName, u16, Option<bool>, bool, Option<Mac>))| {
-                let base = 0x0a00_0000 + ((index as u32 + 1) << 16) + u32::from(host) + 1;
-                let address = v6.map(|v6| match v6 {
-                    false => (IpAddr::V4(Ipv4Addr::from_bits(base)), 8),
-                    true => (IpAddr::V6(Ipv6Addr::from_bits((0xfd << 120) + u128::from(base))), 64),
-                });
-                let routes = router && v6.is_some_and(|v6| !std::mem::replace(&mut routed[usize::from(v6)], true));
-                let defrouter = address.filter(|_| routes).map(|(address, _)| match address {
-                    IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::new(10, 255, 0, 1)),
-                    IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits((0xfd << 120) + 1)),
-                });
-                // The index makes hardware addresses unlike each other.
-                let mac = mac
-                    .map(|mac| mac.to_string()[..15].to_owned() + &format!("{index:02x}"))
-                    .map(|mac| mac.parse().unwrap());
-                Net {
-                    physical,
-                    address: address.and_then(|(address, prefix)| Cidr::new(address, prefix)),
-                    defrouter,
-                    mac,
-                }
-            };
-        all.into_iter().enumerate().map(one).collect()
+        all.into_iter().enumerate().map(|(index, parts)| interface(index, parts, &mut routed)).collect()
     })
 }
 
