@@ -1,0 +1,270 @@
+//! One process as /proc shows it. Only files that never wait for the process: `stat`, `status`, `ns`, `children`,
+//! `mountinfo`. A process stuck in the kernel blocks the reader of its `cmdline` and `environ`, so those of a
+//! zone's processes are never read; zoneadmd is ours, and its `cmdline` is.
+
+use super::Fact;
+use super::read::{fact, number, numbers, record, value, whole};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
+use std::mem::MaybeUninit;
+
+/// A process, told apart from a later one of the same number by its start time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Process {
+    /// Its number in the global zone.
+    pub pid: i32,
+    /// Field 22 of `/proc/PID/stat`: clock ticks since the host's boot.
+    pub start_time: u64,
+    /// Field 3 of it: `R` running, `S` sleeping, `D` not interruptible, `T` stopped, `Z` ended and not waited for.
+    pub state: char,
+}
+
+/// The namespaces of a process, each by its inode number. Two processes share one when the numbers are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Namespaces {
+    /// PID namespace.
+    pub pid: u64,
+    /// Mount namespace.
+    pub mnt: u64,
+    /// Network namespace.
+    pub net: u64,
+    /// UTS namespace (host name).
+    pub uts: u64,
+    /// IPC namespace.
+    pub ipc: u64,
+    /// Cgroup namespace.
+    pub cgroup: u64,
+}
+
+/// /proc, held open.
+#[derive(Debug)]
+pub(super) struct Proc {
+    root: OwnedFd,
+    /// In how many PID namespaces the observer itself is: 1 on a plain host.
+    pub depth: usize,
+}
+
+/// /proc/PID, held open: a later process of the same number is not taken for this one.
+pub(super) struct ProcDir {
+    pub pid: i32,
+    dir: OwnedFd,
+}
+
+impl Proc {
+    pub fn open() -> crate::error::Result<Self> {
+        use crate::error::Context;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat(rustix::fs::CWD, "/proc", flags, Mode::empty()).at("open", "/proc")?;
+        let mut buffer = Vec::new();
+        let status = record(&mut buffer, root.as_fd(), "thread-self/status").at("open", "/proc/thread-self/status")?;
+        let depth = pids(status).count().max(1);
+        Ok(Self { root, depth })
+    }
+
+    /// The directory of a process; Absent when it is gone.
+    pub fn process(&self, pid: i32) -> rustix::io::Result<ProcDir> {
+        let mut name = Digits::default();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = openat(&self.root, name.of(pid), flags, Mode::empty())?;
+        Ok(ProcDir { pid, dir })
+    }
+
+    /// The PID 1 of a PID namespace `below` levels beneath the observer's, and its facts, if `pid` is such a process.
+    pub fn first_process(&self, buffer: &mut Vec<u8>, pid: i32, below: usize) -> Fact<(Process, ProcDir)> {
+        let mut read = || -> rustix::io::Result<Option<(Process, ProcDir)>> {
+            let dir = self.process(pid)?;
+            let status = record(buffer, dir.dir.as_fd(), "status")?;
+            let (depth, last) = pids(status).fold((0, 0), |(depth, _), pid| (depth + 1, pid));
+            if depth != self.depth + below || last != 1 {
+                return Ok(None);
+            }
+            Ok(Some((dir.identity(buffer)?, dir)))
+        };
+        match fact(read(), "openat", format_args!("/proc/{pid}/status")) {
+            Fact::Known(Some(found)) => Fact::Known(found),
+            Fact::Known(None) | Fact::Absent => Fact::Absent,
+            Fact::Unknown(why) => Fact::Unknown(why),
+        }
+    }
+
+    /// A process, if it is in another PID namespace than `outer`.
+    pub fn outside_of(&self, buffer: &mut Vec<u8>, pid: i32, outer: u64) -> Fact<Process> {
+        let mut read = || -> rustix::io::Result<Option<Process>> {
+            let dir = self.process(pid)?;
+            if dir.namespace("ns/pid")? == outer { Ok(None) } else { dir.identity(buffer).map(Some) }
+        };
+        match fact(read(), "readlinkat", format_args!("/proc/{pid}/ns/pid")) {
+            Fact::Known(Some(found)) => Fact::Known(found),
+            Fact::Known(None) | Fact::Absent => Fact::Absent,
+            Fact::Unknown(why) => Fact::Unknown(why),
+        }
+    }
+
+    /// The state letter of a thread, from its own `stat`.
+    pub fn thread_state(&self, buffer: &mut Vec<u8>, tid: i32) -> rustix::io::Result<char> {
+        self.process(tid)?.identity(buffer).map(|process| process.state)
+    }
+
+    /// The zone that a zoneadmd is of, by its command line `zoneadmd NAME`; Absent when the process is gone or is none.
+    pub fn zoneadmd(&self, buffer: &mut Vec<u8>, pid: i32) -> Fact<(String, Process)> {
+        let mut read = || -> rustix::io::Result<Option<(String, Process)>> {
+            let dir = self.process(pid)?;
+            let words = record(buffer, dir.dir.as_fd(), "cmdline")?;
+            let Some(name) = zone_of_cmdline(words) else { return Ok(None) };
+            Ok(Some((name, dir.identity(buffer)?)))
+        };
+        match fact(read(), "openat", format_args!("/proc/{pid}/cmdline")) {
+            Fact::Known(Some(found)) => Fact::Known(found),
+            Fact::Known(None) | Fact::Absent => Fact::Absent,
+            Fact::Unknown(why) => Fact::Unknown(why),
+        }
+    }
+
+    /// The mounts of the observer's own mount namespace: the text of mountinfo.
+    pub fn own_mounts<'b>(&self, buffer: &'b mut Vec<u8>) -> rustix::io::Result<&'b [u8]> {
+        whole(buffer, self.root.as_fd(), "thread-self/mountinfo")
+    }
+
+    /// The boot id of the host.
+    pub fn boot_id(&self, buffer: &mut Vec<u8>) -> Fact<String> {
+        let read = record(buffer, self.root.as_fd(), "sys/kernel/random/boot_id");
+        let read = read.map(|text| String::from_utf8_lossy(text.trim_ascii()).into_owned());
+        fact(read, "openat", "/proc/sys/kernel/random/boot_id")
+    }
+}
+
+impl ProcDir {
+    /// Start time and state; `ESRCH` when it has ended, waited for or not.
+    pub fn identity(&self, buffer: &mut Vec<u8>) -> rustix::io::Result<Process> {
+        let stat = record(buffer, self.dir.as_fd(), "stat")?;
+        let (state, threads, start_time) = parse_stat(stat).ok_or(Errno::SRCH)?;
+        // With other threads alive, `Z` says that the first one has ended and no more.
+        if matches!(state, 'Z' | 'X') && threads <= 1 {
+            return Err(Errno::SRCH);
+        }
+        Ok(Process { pid: self.pid, start_time, state })
+    }
+
+    /// The namespaces it is in.
+    pub fn namespaces(&self) -> Fact<Namespaces> {
+        let read = |name| self.namespace(name);
+        let all = || -> rustix::io::Result<Namespaces> {
+            Ok(Namespaces {
+                pid: read("ns/pid")?,
+                mnt: read("ns/mnt")?,
+                net: read("ns/net")?,
+                uts: read("ns/uts")?,
+                ipc: read("ns/ipc")?,
+                cgroup: read("ns/cgroup")?,
+            })
+        };
+        fact(all(), "readlinkat", format_args!("/proc/{}/ns/*", self.pid))
+    }
+
+    fn namespace(&self, name: &str) -> rustix::io::Result<u64> {
+        let mut space = [MaybeUninit::uninit(); 64];
+        let (link, _) = rustix::fs::readlinkat_raw(&self.dir, name, &mut space)?;
+        // "net:[4026531840]"
+        let digits = link.iter().position(|&b| b == b'[').map_or(&[][..], |at| &link[at + 1..]);
+        number(digits).ok_or(Errno::INVAL)
+    }
+
+    /// Its children; Absent where the kernel does not list them (CONFIG_PROC_CHILDREN).
+    pub fn children(&self, buffer: &mut Vec<u8>) -> Fact<Vec<i32>> {
+        let mut name = Digits::default();
+        let path = name.between(b"task/", self.pid, b"/children");
+        fact(
+            whole(buffer, self.dir.as_fd(), path).map(|text| numbers(text).collect()),
+            "openat",
+            format_args!("/proc/{}/task/*/children", self.pid),
+        )
+    }
+
+    /// How many mounts its mount namespace has.
+    pub fn mount_count(&self, buffer: &mut Vec<u8>) -> Fact<u32> {
+        let count = |text: &[u8]| u32::try_from(text.iter().filter(|&&b| b == b'\n').count()).unwrap_or(u32::MAX);
+        let read = whole(buffer, self.dir.as_fd(), "mountinfo").map(count);
+        fact(read, "openat", format_args!("/proc/{}/mountinfo", self.pid))
+    }
+}
+
+impl AsFd for ProcDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+}
+
+/// The numbers of a process in its PID namespaces, outermost first (`NSpid` in `status`).
+fn pids(status: &[u8]) -> impl Iterator<Item = i32> {
+    numbers(value(status, "NSpid:").unwrap_or(b""))
+}
+
+/// State, number of threads and start time from `stat`. The name of the process, in brackets, may hold anything, brackets too.
+fn parse_stat(stat: &[u8]) -> Option<(char, u32, u64)> {
+    let end = stat.iter().rposition(|&b| b == b')')?;
+    let mut fields = stat[end + 1..].split(|&b| b == b' ').filter(|field| !field.is_empty());
+    let state = char::from(*fields.next()?.first()?);
+    // That was field 3; 20 is the seventeenth behind it, 22 the second behind that.
+    Some((state, number(fields.nth(16)?)?, number(fields.nth(1)?)?))
+}
+
+fn zone_of_cmdline(cmdline: &[u8]) -> Option<String> {
+    let mut words = cmdline.split(|&b| b == 0 || b == b' ').filter(|word| !word.is_empty());
+    let program = words.next()?;
+    let base = program.rsplit(|&b| b == b'/').next()?;
+    if base != b"zoneadmd" {
+        return None;
+    }
+    String::from_utf8(words.next()?.to_vec()).ok()
+}
+
+/// A path with a number in it, without allocating.
+#[derive(Default)]
+struct Digits {
+    bytes: [u8; 32],
+}
+
+impl Digits {
+    fn of(&mut self, number: i32) -> &str {
+        self.between(b"", number, b"")
+    }
+
+    fn between(&mut self, before: &[u8], number: i32, after: &[u8]) -> &str {
+        use std::io::Write;
+        let mut rest = &mut self.bytes[..];
+        // At most 5 + 11 + 9 bytes: it fits.
+        let _ = rest.write_all(before);
+        let _ = write!(rest, "{number}");
+        let _ = rest.write_all(after);
+        let left = rest.len();
+        let len = self.bytes.len() - left;
+        std::str::from_utf8(&self.bytes[..len]).unwrap_or("")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_forge_the_fields() {
+        let stat = b"42 (x) R 9 (y)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 5 18 777 20 21\n";
+        assert_eq!(parse_stat(stat), Some(('S', 5, 777)));
+        assert_eq!(parse_stat(b"42 (x) S 1 2"), None);
+        assert_eq!(parse_stat(b""), None);
+    }
+
+    #[test]
+    fn the_zone_of_a_zoneadmd() {
+        assert_eq!(zone_of_cmdline(b"zoneadmd\0web\0").as_deref(), Some("web"));
+        assert_eq!(zone_of_cmdline(b"/memfd:x/zoneadmd web\0\0\0").as_deref(), Some("web"));
+        assert_eq!(zone_of_cmdline(b"sh\0-c\0zoneadmd web\0"), None);
+        assert_eq!(zone_of_cmdline(b""), None);
+    }
+
+    #[test]
+    fn paths_with_numbers() {
+        assert_eq!(Digits::default().between(b"task/", i32::MAX, b"/children"), "task/2147483647/children");
+    }
+}
