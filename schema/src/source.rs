@@ -129,6 +129,10 @@ fn excerpt(text: &str, offset: usize) -> (String, usize) {
     let is_break = |c: &char| matches!(c, '\n' | '\r');
     let mut before: Vec<char> = text[..offset].chars().rev().take_while(|c| !is_break(c)).take(BEFORE + 1).collect();
     let mut after: Vec<char> = text[offset..].chars().take_while(|c| !is_break(c)).take(AFTER + 1).collect();
+    // A byte-order mark is no character of the line and counts in no column.
+    while before.last() == Some(&'\u{feff}') {
+        before.pop();
+    }
     if before.len() > BEFORE {
         before[BEFORE] = '…';
     }

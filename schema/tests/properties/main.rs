@@ -87,7 +87,7 @@ fn check_places(text: &str) {
         assert!(problem.line >= 1 && problem.column >= 1, "{shown}");
         assert!(!problem.message.is_empty() && !problem.help.is_empty(), "{shown}");
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
-        assert!(problem.caret <= problem.column, "{shown}");
+        assert!(problem.caret < problem.column, "{shown}");
     }
     assert!(problems.is_sorted());
 }
