@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use reeve_schema::{Limits, Problem, SourceFile, load};
 
-/// What one file may take. An optimised build is held to the second that reading may cost; others are ten times slower.
+/// What one file may take. An optimised build is held to the second that reading may cost (it takes a tenth of it);
+/// others are ten times slower.
 const MOST: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 });
+/// What a set of many files may take.
+const MOST_OF_A_SET: Duration = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 6 });
 
 /// Loads files and gives the problems, within the time.
 fn refused(name: &str, files: &[SourceFile]) -> Vec<Problem> {
@@ -14,7 +17,8 @@ fn refused(name: &str, files: &[SourceFile]) -> Vec<Problem> {
     let problems = load(files, "/zones", &Limits::default()).expect_err(name);
     let took = start.elapsed();
     println!("{name}: {took:?}, {} problems", problems.len());
-    assert!(took < MOST, "{name} took {took:?}");
+    let most = if files.len() == 1 { MOST } else { MOST_OF_A_SET };
+    assert!(took < most, "{name} took {took:?}");
     assert!(problems.len() <= 1001, "{name}: {} problems", problems.len());
     let printed: usize = problems.iter().map(|problem| problem.to_string().len()).sum();
     assert!(printed < 2 << 20, "{name}: {printed} bytes of problems");
