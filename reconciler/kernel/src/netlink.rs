@@ -50,6 +50,10 @@ impl Rtnl {
         let timeout = Some(Duration::from_secs(10));
         rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Recv, timeout)
             .at("setsockopt", "SO_RCVTIMEO")?;
+        for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
+            // A kernel without them says less, and works.
+            let _ = crate::sys::netlink_option(socket.as_fd(), option);
+        }
         Ok(Self { socket, seq: 0, out: Requests::default(), first: 1, input: Vec::new() })
     }
 

@@ -602,3 +602,16 @@ pub fn inherited(number: c_int) -> Result<OwnedFd> {
     // SAFETY: it is open, and by the contract between the two programs it is ours.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
+
+/// setsockopt(2) of a netlink socket: switches `option` (`NETLINK_*`) on.
+///
+/// # Errors
+/// The errno of setsockopt(2); `ENOPROTOOPT` where the kernel does not have it.
+pub fn netlink_option(socket: BorrowedFd<'_>, option: c_int) -> Result<()> {
+    let on: c_int = 1;
+    let len = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: the value is an int that lives through the call, and its length is given.
+    let result =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_NETLINK, option, (&raw const on).cast(), len) };
+    done(c_long::from(result)).at("setsockopt", format!("SOL_NETLINK, {option}"))
+}

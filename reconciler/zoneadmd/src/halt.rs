@@ -27,7 +27,7 @@ pub fn halt(zone: &mut Supervisor, signal: i32, timeout: Duration, steps: &mut S
     })?;
     let mut rtnl = Rtnl::open()?;
     steps.run(StepName::Unplumb, || {
-        network::set_host_ends_down(&mut rtnl, &zone.adoption.alias)?;
+        network::set_host_ends_down(&mut rtnl, &zone.links)?;
         order(zone, &ZschedRequest::Unplumb)
     })?;
     steps.run(StepName::Unmount, || order(zone, &ZschedRequest::Unmount))?;
@@ -98,13 +98,14 @@ fn wait_links_gone(zone: &Supervisor, rtnl: &mut Rtnl, events: &mut LinkEvents) 
     let deadline = Instant::now() + NETWORK_GONE_WITHIN;
     let mut again = FIRST_LOOK;
     loop {
-        let left_over = network::host_ends(rtnl, &zone.adoption.alias)?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left_over.is_empty() {
-            return Ok(());
+        let mut left_over = None;
+        for name in &zone.links {
+            left_over = left_over.or(rtnl.link_by_name(name)?.map(|link| link.name));
         }
+        let Some(link) = left_over else { return Ok(()) };
+        let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            let args = format!("link {} of {}", left_over[0], zone.adoption.alias);
+            let args = format!("link {link} of {}", zone.adoption.alias);
             return Err(Error::os("wait", args, Errno::TIMEDOUT));
         }
         let mut poll = [rustix::event::PollFd::new(&*events, rustix::event::PollFlags::IN)];

@@ -25,6 +25,7 @@ pub fn ready(zone: &mut Supervisor, spec: &PlatformSpec, steps: &mut Steps<'_>) 
     steps.run(StepName::FileSystems, || zone.order(&ZschedRequest::FileSystems))?;
     steps.run(StepName::Network, || {
         if !spec.links.is_empty() {
+            zone.links = spec.links.iter().map(|link| link.host_name.clone()).collect();
             network::plumb(&mut Rtnl::open()?, spec, network_ns.as_fd())?;
         }
         zone.order(&ZschedRequest::Network)

@@ -6,6 +6,8 @@ use crate::logins::Logins;
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::channel::{Channel, Message};
 use reeve_kernel::error::{Context, Error, Result};
+use reeve_kernel::netlink::Rtnl;
+use reeve_kernel::platform::network;
 use reeve_kernel::sys;
 use reeve_kernel::wire::{Adoption, EndOfInit, InitSpec, Snapshot, ZschedReply, ZschedRequest};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -56,6 +58,8 @@ pub struct Environment {
 pub struct Supervisor {
     pub adoption: Adoption,
     pub cgroup: PathBuf,
+    /// Names of the host ends of its links.
+    pub links: Vec<String>,
     pub zsched: Option<Zsched>,
     pub environment: Option<Environment>,
     /// Number of the last environment that was started.
@@ -76,6 +80,7 @@ impl Supervisor {
         Self {
             adoption,
             cgroup,
+            links: Vec::new(),
             zsched: None,
             environment: None,
             last_number: 0,
@@ -90,6 +95,7 @@ impl Supervisor {
     /// Takes over what is there: a zsched that answers, with its init and console, or the remains of one.
     pub fn adopt(adoption: Adoption) -> Result<Self> {
         let mut zone = Self::new(adoption);
+        zone.links = network::host_ends(&mut Rtnl::open()?, &zone.adoption.alias)?;
         for (number, _) in zone.leaves("env.") {
             zone.last_number = zone.last_number.max(number);
         }

@@ -94,13 +94,14 @@ pub fn configure(spec: &PlatformSpec) -> Result<()> {
     Ok(())
 }
 
-/// Sets the host ends of the zone down, found by their alias. Part of unplumbing; the links go with their namespace.
+/// Sets the host ends of the zone down, by name. Part of unplumbing; the links go with their namespace.
 ///
 /// # Errors
 /// The request that failed; a link that is gone is fine.
-pub fn set_host_ends_down(rtnl: &mut Rtnl, alias: &str) -> Result<()> {
-    for link in host_ends(rtnl, alias)? {
-        match rtnl.set_down(link) {
+pub fn set_host_ends_down(rtnl: &mut Rtnl, names: &[String]) -> Result<()> {
+    for name in names {
+        let Some(link) = rtnl.link_by_name(name)? else { continue };
+        match rtnl.set_down(link.ifindex) {
             Err(error) if error.errno() != Some(Errno::NODEV) => return Err(error),
             _ => {}
         }
@@ -108,13 +109,13 @@ pub fn set_host_ends_down(rtnl: &mut Rtnl, alias: &str) -> Result<()> {
     Ok(())
 }
 
-/// The host ends that carry this alias, by index.
+/// The names of the host ends that carry this alias: how a zoneadmd that did not make them finds them.
 ///
 /// # Errors
 /// The request that failed.
-pub fn host_ends(rtnl: &mut Rtnl, alias: &str) -> Result<Vec<u32>> {
+pub fn host_ends(rtnl: &mut Rtnl, alias: &str) -> Result<Vec<String>> {
     let links = rtnl.links()?;
-    Ok(links.into_iter().filter(|link| link.alias.as_deref() == Some(alias)).map(|link| link.ifindex).collect())
+    Ok(links.into_iter().filter(|link| link.alias.as_deref() == Some(alias)).map(|link| link.name).collect())
 }
 
 /// Takes the addresses and routes of the zone's ends away and sets them down, from inside the zone's network namespace.
