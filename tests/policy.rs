@@ -1,0 +1,95 @@
+//! The end of init, and what is done about it: restart policy, give-up, reboot and poweroff from inside.
+
+mod harness;
+
+use harness::{Host, SLEEPER, manifest};
+use serde_json::Value;
+
+fn reason(status: &Value) -> &str {
+    let all = status["conditions"].as_array().map_or(&[][..], Vec::as_slice);
+    all.iter().find(|one| one["type"] == "Converged").and_then(|one| one["reason"].as_str()).unwrap_or_default()
+}
+
+#[test]
+fn init_that_ends_by_itself_leaves_ready_and_the_policy_decides() {
+    let mut host = Host::new("policy");
+    let once = |policy: &str, script: &str| {
+        format!("init:\n  command: [/bin/sh, -c, {script:?}]\n  restart: {policy}\n")
+    };
+    host.zone("never", "running", &once("never", "exit 3"));
+    host.zone("on-failure", "running", &once("on-failure", "exit 0"));
+    host.zone("flapping", "running", &once("always", "exit 1"));
+    host.start_controller();
+    for zone in ["never", "on-failure"] {
+        let status = host.wait(zone, "stayed", |status| reason(status) == "InitExited").0;
+        assert_eq!(status["state"], "ready", "{status:#}");
+        assert!(!status["zschedPid"].is_null() && status["initPid"].is_null(), "the platform stays: {status:#}");
+    }
+    let status = host.wait("flapping", "given up", |status| reason(status) == "GaveUp").0;
+    assert_eq!(status["state"], "ready");
+    assert!(status["conditions"].to_string().contains("Stalled"), "a person is needed: {status:#}");
+
+    // It stays until the manifest changes, or somebody says retry.
+    host.zone("never", "running", SLEEPER);
+    host.wait_state("never", "running");
+    host.finish();
+}
+
+#[test]
+fn reboot_inside_gives_a_new_id_and_poweroff_inside_halts() {
+    let mut host = Host::new("inside");
+    let spec = "init:\n  command: [/usr/bin/sleep, infinity]\n  restart: never\n";
+    host.zone("z", "running", spec);
+    host.start_controller();
+    let before = host.wait_state("z", "running");
+    // reboot(2) by number: 169, with RB_AUTOBOOT or RB_POWER_OFF.
+    let call = |command: &str| format!("exec perl -e 'syscall(169, 0xfee1dead, 672274793, {command}, 0)'");
+    host.inside("z", &call("0x1234567"));
+    let after = host
+        .wait("z", "rebooted", |status| status["state"] == "running" && status["zoneId"] != before["zoneId"])
+        .0;
+    assert_ne!(before["zschedPid"], after["zschedPid"], "a reboot makes the platform anew");
+
+    host.inside("z", &call("0x4321fedc"));
+    let status = host.wait("z", "halted", |status| reason(status) == "PoweredOffInside").0;
+    assert_eq!(status["state"], "installed", "{status:#}");
+    host.ok(&["retry", "zone", "z"]);
+    host.wait_state("z", "running");
+    host.finish();
+}
+
+#[test]
+fn a_restart_keeps_id_and_platform_and_a_rebuild_does_not() {
+    let mut host = Host::new("price");
+    host.zone("z", "running", "init:\n  command: [/usr/bin/sleep, '1000']\n");
+    host.start_controller();
+    let first = host.wait_state("z", "running");
+    host.zone("z", "running", "init:\n  command: [/usr/bin/sleep, '2000']\n");
+    let second = host.wait("z", "restarted", |status| {
+        status["state"] == "running" && status["initPid"] != first["initPid"]
+    });
+    assert_eq!(first["zoneId"], second.0["zoneId"]);
+    assert_eq!(first["zschedPid"], second.0["zschedPid"]);
+    host.zone("z", "running", "init:\n  command: [/usr/bin/sleep, '2000']\nhostname: other\n");
+    host.wait("z", "rebuilt", |status| status["state"] == "running" && status["zoneId"] != first["zoneId"]);
+    assert_eq!(host.inside("z", "cat /proc/sys/kernel/hostname").1.trim(), "other");
+    host.finish();
+}
+
+#[test]
+fn a_set_with_an_error_changes_nothing_and_a_vanished_manifest_halts_but_keeps_the_files() {
+    let mut host = Host::new("badset");
+    host.zone("z", "running", SLEEPER);
+    host.start_controller();
+    let before = host.wait_state("z", "running");
+    host.write("z.yaml", &manifest("z", "installed", "hostnam: typo\n"));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let after = host.zone_status("z");
+    assert_eq!(before["initPid"], after["initPid"], "the last good set stays in force");
+    assert!(host.controller_log().contains("hostnam"), "the error is said: {}", host.controller_log());
+    std::fs::remove_file(host.manifests().join("z.yaml")).expect("remove");
+    let status = host.wait_state("z", "installed");
+    let waits = host.wait("z", "awaiting", |status| status["conditions"].to_string().contains("AwaitingConfirmation"));
+    assert!(host.folder().join("state/zonepaths/z/root").is_dir(), "{status:#} {:?}", waits.1);
+    host.finish();
+}
