@@ -137,7 +137,7 @@ fn absent(wanted: &Wanted, recorded: Option<&Recorded>, boot_id: &str) -> Differ
         field: "state".into(),
         recorded: recorded.map(|r| json!(r.state)),
         desired: Some(json!(wanted.goal())),
-        observed: Some(Value::Null),
+        observed: Some(json!("none")),
         cause,
         price: Price::Live,
     }

@@ -85,6 +85,9 @@ pub enum Hold {
         /// The fields, or `manifest` where the manifest is gone.
         fields: Vec<String>,
     },
+    /// The installed files have gone without an uninstall: perhaps a disk is not mounted. Installing anew over that is
+    /// nothing to be done unasked; a confirmation lets it go on.
+    FilesGone,
     /// Another zone has what this one needs and is not about to give it up.
     Conflict {
         /// That zone.

@@ -207,6 +207,9 @@ fn claims(input: &Input<'_>) -> Vec<Claim> {
             let reason = if gone { "ManifestGone" } else { "DataWouldBeLost" };
             out.push(Claim::is_true(ConditionType::AwaitingConfirmation, reason, plan.reason.clone()));
         }
+        Some(Hold::FilesGone) => {
+            out.push(Claim::is_true(ConditionType::AwaitingConfirmation, "FilesGone", plan.reason.clone()));
+        }
         _ => {}
     }
     let drifted = |cause: Cause| matches!(cause, Cause::Drift | Cause::Both);
@@ -248,7 +251,9 @@ fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
         Some(Hold::Backoff { .. }) => not("Backoff".into(), &plan.reason),
         Some(Hold::Conflict { .. }) => not("Conflict".into(), &plan.reason),
         Some(Hold::Suspended) => not("Suspended".into(), &plan.reason),
-        Some(Hold::AwaitingConfirmation { .. } | Hold::Unknown { .. }) => not("Held".into(), &plan.reason),
+        Some(Hold::AwaitingConfirmation { .. } | Hold::FilesGone | Hold::Unknown { .. }) => {
+            not("Held".into(), &plan.reason)
+        }
         None if !plan.steps.is_empty() => not("InProgress".into(), &plan.reason),
         None => Claim::is_true(ConditionType::Converged, "AsWanted", &plan.reason),
     }

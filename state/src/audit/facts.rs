@@ -24,26 +24,34 @@ pub(super) fn check(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
     unanswered(zone, seen, out);
 }
 
-/// Whether the facts can be those of a zone in this state. Looser than deriving the state: necessary signs only.
+/// Whether the facts can be those of a zone in this state: signs that must be there, and signs that must not.
 fn fits(state: Option<ZoneState>, seen: &ZoneFacts) -> bool {
     let some = |n: &Fact<u32>| matches!(n, Fact::Known(1..));
-    let lives = seen.init.is_known() || some(&seen.environment_processes) || some(&seen.login_processes);
-    let in_kernel = seen.zsched.is_known() || lives || seen.cgroup.is_known() || some(&seen.mounts);
+    let environment = seen.init.is_known() || some(&seen.environment_processes);
+    let lives = environment || some(&seen.login_processes);
+    let unread =
+        [seen.cgroup.why_unknown(), seen.mounts.why_unknown(), seen.links.why_unknown(), seen.namespaces.why_unknown()];
+    let clean = unread.iter().all(Option::is_none);
+    let counted = [&seen.environment_processes, &seen.login_processes].iter().all(|n| n.why_unknown().is_none())
+        && seen.init.why_unknown().is_none();
     let linked = seen.links.known().is_some_and(|l| !l.is_empty());
+    let spaces = seen.namespaces.known().is_some_and(|n| !n.is_empty());
+    let platform = seen.zsched.is_known() || seen.cgroup.is_known() || some(&seen.mounts) || linked || spaces;
+    let alive = seen.zsched.is_known() && !seen.halt_intent;
+    let (installed, configured) = (seen.installed.is_known(), seen.configured.is_known());
+    if seen.zsched.why_unknown().is_some() {
+        return false;
+    }
     match state {
-        Some(ZoneState::Running) => {
-            seen.zsched.is_known() && !seen.halt_intent && (seen.init.is_known() || some(&seen.environment_processes))
-        }
-        Some(ZoneState::Ready) => {
-            seen.zsched.is_known() && !seen.halt_intent && !seen.init.is_known() && !some(&seen.environment_processes)
-        }
-        Some(ZoneState::ShuttingDown) => seen.halt_intent || lives,
-        Some(ZoneState::Down) => (seen.halt_intent || !seen.zsched.is_known()) && !lives,
-        Some(ZoneState::Installed) => !in_kernel && !linked && seen.installed.is_known(),
-        Some(ZoneState::Configured) => {
-            !in_kernel && !linked && !seen.installed.is_known() && seen.configured.is_known()
-        }
-        None => !in_kernel && !linked && !seen.installed.is_known() && !seen.configured.is_known(),
+        Some(ZoneState::Running) => alive && environment,
+        Some(ZoneState::Ready) => alive && !environment,
+        Some(ZoneState::ShuttingDown) => !alive && (lives || (!counted && seen.zsched.is_known())),
+        Some(ZoneState::Down) => !alive && !lives && counted && platform,
+        // Nothing may be left in the kernel, and that must have been seen.
+        _ if platform || lives || !clean || !counted => false,
+        Some(ZoneState::Installed) => installed,
+        Some(ZoneState::Configured) => !installed && configured,
+        None => !installed && !configured,
     }
 }
 
@@ -94,12 +102,19 @@ fn supervisor(zone: &ZonePlan, from: Option<ZoneState>, seen: &ZoneFacts, out: &
 
 /// Every difference that the plan tells of is answered by a step, unless the zone is held.
 fn unanswered(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
+    if matches!(zone.hold, Some(Hold::Unknown { .. } | Hold::Suspended)) {
+        return;
+    }
+    let has = |name: &str| zone.steps.iter().any(|step| step.name == name);
+    let active = zone.from.known().is_some_and(|state| state.is_active());
+    if active && seen.zoneadmd.is_absent() && !has("adopt") {
+        out.fatal("unanswered", &zone.name, "it has no zoneadmd, and no step starts one");
+    }
     let held: &[String] = match &zone.hold {
-        Some(Hold::Unknown { .. } | Hold::Suspended | Hold::Conflict { .. }) => return,
+        Some(Hold::FilesGone | Hold::Conflict { .. }) => return,
         Some(Hold::AwaitingConfirmation { fields }) => fields,
         _ => &[],
     };
-    let has = |name: &str| zone.steps.iter().any(|step| step.name == name);
     let own = |field: &str| matches!(field, "state" | "platform" | "zoneadmd");
     let changed =
         zone.differences.iter().find(|d| !own(&d.field) && d.recorded != d.desired && !held.contains(&d.field));
@@ -108,9 +123,6 @@ fn unanswered(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
         && !has("writeConfiguration")
     {
         out.fatal("unanswered", &zone.name, format!("{} changed, and no step records it", d.field));
-    }
-    if zone.differences.iter().any(|d| d.field == "zoneadmd") && !has("adopt") {
-        out.fatal("unanswered", &zone.name, "it has no zoneadmd, and no step starts one");
     }
     let stays_up = !has("destroy") && matches!(zone.from, Fact::Known(ZoneState::Ready | ZoneState::Running));
     if !stays_up {

@@ -171,23 +171,24 @@ fn costs(zone: &ZonePlan, out: &mut Findings) {
     }
 }
 
-/// Without a hold the zone ends where it is wanted; with one it does not end above that, nor rise where it must not.
+/// Without a hold the zone ends where it is wanted. With one, nothing is brought up that the hold is about: no boot
+/// while the restart policy waits or stays, nothing at all for the others.
 fn end(zone: &ZonePlan, out: &mut Findings) {
-    let rises = |step: &Step| {
-        use Transition::{Boot, Configure, Install, Ready, Reboot};
-        matches!(step.action, Action::Transition(Configure | Install | Ready | Boot | Reboot))
-    };
-    match &zone.hold {
+    use Transition::{Boot, Configure, Install, Ready, Reboot};
+    let forbidden: &[Transition] = match &zone.hold {
         None if zone.to != zone.goal => {
             let message = format!("it ends in {}, wanted is {}", state_name(zone.to), state_name(zone.goal));
-            out.fatal("goal", &zone.name, message);
+            return out.fatal("goal", &zone.name, message);
         }
-        Some(
-            Hold::Unknown { .. } | Hold::Suspended | Hold::Conflict { .. } | Hold::Stay { .. } | Hold::Backoff { .. },
-        ) if zone.steps.iter().any(rises) => {
-            out.fatal("held", &zone.name, "it is held and brought up all the same");
+        None | Some(Hold::AwaitingConfirmation { .. }) => &[],
+        Some(Hold::Stay { .. } | Hold::Backoff { .. }) => &[Boot, Reboot],
+        Some(Hold::Unknown { .. } | Hold::Suspended | Hold::FilesGone | Hold::Conflict { .. }) => {
+            &[Configure, Install, Ready, Boot, Reboot]
         }
-        _ => {}
+    };
+    let rises = |step: &&Step| matches!(step.action, Action::Transition(t) if forbidden.contains(&t));
+    if let Some(step) = zone.steps.iter().find(rises) {
+        out.fatal("held", &zone.name, format!("it is held, and {} brings it up all the same", step.name));
     }
 }
 

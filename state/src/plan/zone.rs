@@ -215,6 +215,16 @@ impl Subject<'_> {
         plan
     }
 
+    /// Whether the files of the zone have gone without an uninstall: perhaps the disk is not mounted. Installing anew
+    /// over that is nothing to be done unasked.
+    fn files_vanished(&self, state: Option<ZoneState>) -> bool {
+        let installed = self.recorded.is_some_and(|r| height(Some(r.state)) >= 2);
+        let was_about_to = |t: Transition| matches!(t, Transition::Install | Transition::Uninstall);
+        let unfinished = self.facts.unfinished().and_then(|entry| entry.transition).is_some_and(was_about_to);
+        let up = state.is_some_and(ZoneState::is_active);
+        self.facts.installed.is_absent() && (up || (state == Some(Configured) && installed && !unfinished))
+    }
+
     /// Fields whose change would lose data, and for which nobody has said that it may.
     fn waiting(&self, state: Option<ZoneState>, wanted: &Wanted, differences: &[Difference]) -> Vec<String> {
         if height(state) < 2 || self.policy.confirmed.as_deref() == Some(wanted.digest.as_str()) {
@@ -270,6 +280,13 @@ impl Subject<'_> {
         }
         self.answer_exit(state, wanted, &mut course);
         course.bottom = lower(course.bottom, course.target);
+        let confirmed = self.policy.confirmed.as_deref() == Some(wanted.digest.as_str());
+        if self.files_vanished(state) && height(course.bottom) <= 2 && (height(state) > 2 || !confirmed) {
+            // A zone that is up may stay up; once it is down there is nothing to bring up.
+            course.bottom = lower(state, Some(Installed));
+            course.target = course.bottom;
+            course.hold = Some(Hold::FilesGone);
+        }
         course
     }
 
@@ -325,6 +342,10 @@ impl Subject<'_> {
                 out.push(Work::Live(step_name::REPAIR_LINKS));
             }
         }
+        if course.hold == Some(Hold::FilesGone) {
+            // The record is what tells that there were files.
+            return out;
+        }
         let recorded = self.recorded.is_some_and(|r| r.manifest == *manifest && r.digest == wanted.digest);
         // Without a zone there is no configuration yet: configure writes it.
         if !recorded && height(course.bottom) > 0 {
@@ -361,6 +382,9 @@ fn reason(plan: &ZonePlan, differences: &[Difference]) -> String {
             parts.push(format!("data would be lost, so a person must confirm: {}", fields.join(", ")));
         }
         Some(Hold::Conflict { with, what }) => parts.push(format!("zone {with} has {what}")),
+        Some(Hold::FilesGone) => {
+            parts.push("its files are gone without an uninstall; mount what is missing, or confirm an install".into());
+        }
         Some(Hold::Unknown { .. } | Hold::Suspended) | None => {}
     }
     parts.join("; ")

@@ -1,0 +1,144 @@
+//! Walks a plan on facts: what the kernel would show afterwards if every step did what it says.
+
+use reeve_state::difference::Recorded;
+use reeve_state::observed::{InstalledFacts, RecordedConfig, derive_state};
+use reeve_state::plan::{Action, Step, ZonePlan, step_name};
+use reeve_state::{Fact, Timestamp, Transition, ZoneFacts, ZoneState};
+
+use super::{World, cgroup_of, links_of, process};
+
+/// Walks the plans of all zones. Panics where a transition does not end in the state that its plan says.
+pub fn walk(world: &mut World, zones: &[ZonePlan]) {
+    for zone in zones {
+        note_exit(world, zone);
+        for (index, step) in zone.steps.iter().enumerate() {
+            take(world, zone, step);
+            let next = zone.steps.get(index + 1);
+            if next.is_none_or(|next| next.action != step.action || next.from == step.to && starts(next)) {
+                finished(world, zone, step);
+            }
+        }
+    }
+}
+
+fn starts(step: &Step) -> bool {
+    step.action == Action::Live || step.name == step_name::HALT[0]
+}
+
+/// The controller notes an end of init before it walks: after a halt nobody knows of it any more.
+fn note_exit(world: &mut World, zone: &ZonePlan) {
+    let exit = world.facts.zones.get(&zone.name).and_then(|facts| facts.last_exit);
+    if let Some(exit) = exit {
+        let policy = world.policies.entry(zone.name.clone()).or_default();
+        policy.restarts = policy.restarts.noted(exit);
+    }
+}
+
+fn finished(world: &mut World, zone: &ZonePlan, step: &Step) {
+    let seen = derive_state(&world.facts.zones[&zone.name]);
+    let expected = step.to.map_or(Fact::Absent, Fact::Known);
+    // A zone whose facts are not all known, or whose files vanished while it was up, shows nothing for sure once it is out
+    // of the kernel.
+    let vanished = step.to == Some(ZoneState::Installed) && !world.facts.zones[&zone.name].installed.is_known();
+    if !matches!(seen, Fact::Unknown { .. }) && !vanished {
+        assert_eq!(seen, expected, "after {} of zone {}", step.name, zone.name);
+    }
+    if let (Some(recorded), Some(state)) = (world.recorded.get_mut(&zone.name), step.to) {
+        recorded.state = state;
+        recorded.boot_id = world.facts.boot_id.clone();
+        recorded.zone_id = world.facts.zones[&zone.name].zone_id;
+    }
+}
+
+fn take(world: &mut World, zone: &ZonePlan, step: &Step) {
+    let now = world.facts.observed_at;
+    let facts = world.facts.zones.entry(zone.name.clone()).or_insert_with(|| ZoneFacts::absent(&zone.name));
+    match step.name.as_str() {
+        step_name::WRITE_CONFIGURATION | step_name::RECORD => {
+            let (manifest, digest) =
+                (zone.manifest.clone().expect("a manifest"), zone.digest.clone().expect("a digest"));
+            facts.configured = Fact::Known(RecordedConfig { digest: digest.clone() });
+            let (boot_id, zone_id) = (world.facts.boot_id.clone(), facts.zone_id);
+            let state = step.to.expect("a state");
+            let recorded = Recorded { manifest, digest, state, boot_id, zone_id, at: now };
+            world.recorded.insert(zone.name.clone(), recorded);
+        }
+        step_name::INSTALL_ROOT => facts.installed = Fact::Known(InstalledFacts { at: now }),
+        step_name::REMOVE_ROOT => facts.installed = Fact::Absent,
+        step_name::REMOVE_CONFIGURATION => {
+            facts.configured = Fact::Absent;
+            world.recorded.remove(&zone.name);
+        }
+        step_name::START_INIT => start_init(world, zone, now),
+        step_name::STOP_INIT => end_processes(facts),
+        step_name::ADOPT => facts.zoneadmd = process(200),
+        step_name::APPLY_LIMITS => facts.cgroup = Fact::Known(cgroup_of(zone.manifest.as_ref().expect("a manifest"))),
+        step_name::REPAIR_LINKS => facts.links = Fact::Known(links_of(zone.manifest.as_ref().expect("a manifest"))),
+        name if step_name::READY.contains(&name) => ready(facts, zone, name),
+        name if step_name::HALT.contains(&name) => halt(facts, name),
+        name => panic!("no step {name}"),
+    }
+}
+
+fn start_init(world: &mut World, zone: &ZonePlan, now: Timestamp) {
+    let facts = world.facts.zones.get_mut(&zone.name).expect("the zone");
+    facts.init = process(201);
+    facts.environment = Some(facts.environment.unwrap_or(0) + 1);
+    facts.environment_processes = Fact::Known(1);
+    let policy = world.policies.entry(zone.name.clone()).or_default();
+    policy.restarts = policy.restarts.started(now, zone.digest.as_deref().unwrap_or_default());
+}
+
+fn end_processes(facts: &mut ZoneFacts) {
+    facts.init = Fact::Absent;
+    facts.environment_processes = Fact::Known(0);
+}
+
+fn ready(facts: &mut ZoneFacts, zone: &ZonePlan, name: &str) {
+    let manifest = zone.manifest.as_ref().expect("a manifest");
+    match name {
+        "zoneadmd" => {
+            facts.zoneadmd = process(200);
+            // The journal of this bring-up takes the place of an older one.
+            facts.halt_intent = false;
+        }
+        "zoneId" => facts.zone_id = Some(facts.zone_id.unwrap_or(1) + 1),
+        "zsched" => {
+            facts.zsched = process(202);
+            facts.namespaces = Fact::Known([("net".to_owned(), 4_026_532_001)].into());
+        }
+        "network" => facts.links = Fact::Known(links_of(manifest)),
+        "resourceControls" => {
+            facts.cgroup = Fact::Known(cgroup_of(manifest));
+            facts.journal = None;
+        }
+        _ => {}
+    }
+}
+
+fn halt(facts: &mut ZoneFacts, name: &str) {
+    facts.halt_intent = name != "destroy";
+    match name {
+        "killProcesses" => {
+            end_processes(facts);
+            facts.login_processes = Fact::Known(0);
+        }
+        "unplumb" => facts.links = Fact::Absent,
+        "unmount" => facts.mounts = Fact::Known(0),
+        "destroy" => {
+            facts.zsched = Fact::Absent;
+            facts.zoneadmd = Fact::Absent;
+            facts.namespaces = Fact::Absent;
+            facts.cgroup = Fact::Absent;
+            facts.zone_id = None;
+            facts.journal = None;
+            facts.last_exit = None;
+        }
+        _ => {}
+    }
+}
+
+/// Whether a plan walks this transition.
+pub fn walks(zone: &ZonePlan, transition: Transition) -> bool {
+    zone.steps.iter().any(|step| step.action == Action::Transition(transition))
+}
