@@ -1,0 +1,104 @@
+//! File systems of a zone: loopback and tmpfs mounts, a root from a directory, the overlay that keeps what the zone wrote,
+//! and the zonepath that is checked each time.
+
+mod harness;
+
+use harness::{Host, SLEEPER, shown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+#[test]
+fn configured_file_systems_are_mounted_with_their_options() {
+    let host = Host::new("fs");
+    let shared = host.folder().join("shared");
+    let writable = host.folder().join("writable");
+    for folder in [&shared, &writable] {
+        std::fs::create_dir(folder).expect("folder");
+    }
+    std::fs::write(shared.join("readme"), "from the host").expect("file");
+    std::fs::set_permissions(&writable, std::fs::Permissions::from_mode(0o777)).expect("chmod");
+    let spec = format!(
+        "fs:\n  - dir: /srv/shared\n    type: loopback\n    special: {}\n  - dir: /srv/writable\n    type: loopback\n    special: {}\n    options: [rw]\n  - dir: /srv/scratch\n    type: tmpfs\n    options: [size=1Mi, mode=700]\n{SLEEPER}",
+        shared.display(),
+        writable.display(),
+    );
+    host.zone("z", "running", &spec);
+    host.apply();
+    let (status, text) = host.inside(
+        "z",
+        "cat /srv/shared/readme; stat -c %u /srv/shared/readme; touch /srv/shared/no; echo $?; touch /srv/writable/yes; echo $?;
+         stat -c %a /srv/scratch; dd if=/dev/zero of=/srv/scratch/big bs=64k count=100 2>/dev/null; echo $?;
+         mount -o remount,bind,rw /srv/shared && echo UNDONE; umount /srv/shared && echo UNDONE; true",
+    );
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("from the host\n") || text.contains("from the host0"), "{text}");
+    assert!(text.contains("Read-only file system"), "read-only unless rw is written: {text}");
+    assert!(text.contains("700"), "{text}");
+    assert!(!text.contains("UNDONE"), "{text}");
+    let yes = std::fs::metadata(writable.join("yes")).expect("written through the share");
+    assert!(yes.uid() >= 65_536, "written as the zone's own user, {}", yes.uid());
+    assert!(!shared.join("no").exists());
+    host.finish();
+}
+
+#[test]
+fn what_a_zone_writes_outlives_its_halt_and_stays_out_of_the_installed_root() {
+    let host = Host::new("upper");
+    host.zone("z", "running", SLEEPER);
+    host.apply();
+    host.inside("z", "echo kept > /var/kept; echo changed >> /etc/hosts");
+    host.ok(&["halt", "z"]);
+    assert_eq!(host.state("z"), "installed");
+    let root = host.folder().join("state/zonepaths/z/root");
+    assert!(!root.join("var/kept").exists());
+    host.apply();
+    let (_, text) = host.inside("z", "cat /var/kept; tail -n 1 /etc/hosts");
+    assert!(text.contains("kept") && text.contains("changed"), "{text}");
+    host.finish();
+}
+
+#[test]
+fn a_directory_is_copied_at_install_and_can_be_the_root_with_an_init_of_its_own() {
+    let host = Host::new("directory");
+    let root = host.folder().join("image");
+    for folder in ["bin", "dev", "proc", "sys", "run", "etc", "tmp"] {
+        std::fs::create_dir_all(root.join(folder)).expect("folder");
+    }
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| std::path::Path::new(path).exists());
+    std::fs::copy(busybox.expect("busybox-static"), root.join("bin/busybox")).expect("copy");
+    for name in ["sh", "sleep", "cat", "ls"] {
+        std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).expect("link");
+    }
+    std::fs::write(root.join("bin/init"), "#!/bin/sh\necho own init $$\ntrap 'exit 0' TERM\nwhile :; do sleep 1 & wait; done\n")
+        .expect("init");
+    std::fs::set_permissions(root.join("bin/init"), std::fs::Permissions::from_mode(0o755)).expect("chmod");
+    let text = format!(
+        "apiVersion: reeve.dev/v1alpha1\nkind: Zone\nmetadata:\n  name: z\nspec:\n  root:\n    directory:\n      path: {}\n  init:\n    program: /bin/init\n    haltSignal: SIGTERM\n    haltTimeout: 5s\n",
+        root.display()
+    );
+    host.write("z.yaml", &text);
+    host.apply();
+    host.wait("z", "up", |status| status["state"] == "running");
+    host.wait("z", "printing", |_| host.ok(&["logs", "z"]).contains("own init 1"));
+    let (_, text) = host.inside("z", "ls /usr 2>/dev/null; ls /bin");
+    assert!(text.contains("busybox") && !text.contains("share"), "no /usr of the host: {text}");
+    host.finish();
+}
+
+#[test]
+fn the_zonepath_is_checked_at_every_ready() {
+    let host = Host::new("zonepath");
+    host.zone("z", "installed", SLEEPER);
+    host.apply();
+    let path = host.folder().join("state/zonepaths/z");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+    host.zone("z", "running", SLEEPER);
+    let manifests = host.manifests();
+    let refused = host.reeve(&["apply", manifests.to_str().expect("UTF-8"), "--timeout", "2s"]);
+    let text = shown(&refused);
+    assert!(!refused.status.success() && text.contains(&format!("chmod 700 {}", path.display())), "{text}");
+    assert_eq!(host.state("z"), "installed");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("chmod");
+    host.apply();
+    assert_eq!(host.state("z"), "running");
+    host.finish();
+}
