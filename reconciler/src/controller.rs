@@ -1,16 +1,21 @@
-//! Talking to a controller that runs: one request, then notices until the answer, as JSON lines over
+//! Talking to a controller that runs: one request, then notices until the answer, as lines of JSON over
 //! `<run>/controller.sock`.
 
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use reeve_state::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, OnFile, Result};
 use crate::host::Outcome;
 use crate::places::Places;
-use crate::progress::Observer;
+use crate::progress::{Notice, Observer};
+
+/// The socket, in the run folder.
+pub const SOCKET: &str = "controller.sock";
 
 /// Who a controller is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,19 +29,62 @@ pub struct ControllerInfo {
     pub since: Timestamp,
     /// How many passes it made.
     pub passes: u64,
+    /// How many zones it knows.
+    pub zones: usize,
 }
 
-/// A connection to the controller of this state folder.
+/// A request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "ask")]
+pub enum Ask {
+    /// Who are you?
+    Info,
+    /// Read the manifests again, look at everything, and say when all is settled.
+    Pass {
+        /// How long to wait for that, in milliseconds.
+        patience_ms: u64,
+    },
+    /// Try this zone again at once.
+    Retry {
+        /// The zone.
+        zone: String,
+    },
+}
+
+/// A line of the answer. The last line of each answer is not a notice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Tell {
+    /// Something happened.
+    Notice(Notice),
+    /// Who it is.
+    Info(ControllerInfo),
+    /// How a pass and its walks ended.
+    Outcome(Outcome),
+    /// What was asked for is done.
+    Done,
+    /// It cannot be done.
+    Error(String),
+}
+
+/// A way to the controller of this state folder.
 #[derive(Debug)]
-pub struct Controller {}
+pub struct Controller {
+    path: PathBuf,
+}
 
 impl Controller {
-    /// Connects; none when no controller runs.
+    /// Finds it; none when no controller runs.
     ///
     /// # Errors
-    /// When something else answers.
-    pub fn connect(_places: &Places) -> Result<Option<Self>> {
-        unimplemented!()
+    /// When its socket is there and cannot be reached.
+    pub fn connect(places: &Places) -> Result<Option<Self>> {
+        let path = places.run().join(SOCKET);
+        match UnixStream::connect(&path) {
+            Ok(_) => Ok(Some(Self { path })),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
+            Err(error) => Err(error).on("connect", &path),
+        }
     }
 
     /// Who it is.
@@ -44,7 +92,10 @@ impl Controller {
     /// # Errors
     /// When it went away.
     pub fn info(&mut self) -> Result<ControllerInfo> {
-        unimplemented!()
+        match self.ask(&Ask::Info, Duration::from_secs(10), None)? {
+            Tell::Info(info) => Ok(info),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Asks for a pass over everything, tells `observer` what happens, and returns when every zone is where it should be,
@@ -52,15 +103,49 @@ impl Controller {
     ///
     /// # Errors
     /// When it went away, or [`crate::Error::Refused`] when its manifests have a problem.
-    pub fn pass(&mut self, _patience: Duration, _observer: &Observer) -> Result<Outcome> {
-        unimplemented!()
+    pub fn pass(&mut self, patience: Duration, observer: &Observer) -> Result<Outcome> {
+        let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let allowed = patience.saturating_add(Duration::from_secs(60));
+        match self.ask(&Ask::Pass { patience_ms }, allowed, Some(observer))? {
+            Tell::Outcome(outcome) => Ok(outcome),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Asks it to try a zone again at once.
     ///
     /// # Errors
     /// When it went away, or for no such zone.
-    pub fn retry(&mut self, _zone: &str) -> Result<()> {
-        unimplemented!()
+    pub fn retry(&mut self, zone: &str) -> Result<()> {
+        match self.ask(&Ask::Retry { zone: zone.to_owned() }, Duration::from_secs(10), None)? {
+            Tell::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
     }
+
+    fn ask(&self, ask: &Ask, allowed: Duration, observer: Option<&Observer>) -> Result<Tell> {
+        let mut stream = UnixStream::connect(&self.path).on("connect", &self.path)?;
+        // Between two lines, not for all of them.
+        stream.set_read_timeout(Some(allowed)).on("setsockopt", &self.path)?;
+        let mut line = serde_json::to_vec(ask).map_err(std::io::Error::other).on("encode", &self.path)?;
+        line.push(b'\n');
+        stream.write_all(&line).on("write", &self.path)?;
+        for line in BufReader::new(stream).lines() {
+            let line = line.on("read", &self.path)?;
+            match serde_json::from_str(&line).map_err(std::io::Error::other).on("decode", &self.path)? {
+                Tell::Notice(notice) => {
+                    if let Some(observer) = observer {
+                        (observer)(notice);
+                    }
+                }
+                Tell::Error(error) => return Err(Error::Refused(error)),
+                answer => return Ok(answer),
+            }
+        }
+        Err(Error::refused("the controller went away before it answered; what it was doing goes on when it is back"))
+    }
+}
+
+fn unexpected(answer: &Tell) -> Error {
+    Error::refused(format!("the controller answered {answer:?}"))
 }

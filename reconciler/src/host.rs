@@ -1,19 +1,34 @@
 //! One host: what commands and the controller look at and change, with blocking calls.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::channel::Channel;
 use reeve_schema::{ManifestSet, Zone};
 use reeve_state::audit::Finding;
-use reeve_state::plan::Plan;
+use reeve_state::observed::derive_state;
+use reeve_state::plan::{Plan, ZonePlan};
 use reeve_state::status::HostStatus;
-use reeve_state::{HostFacts, Timestamp, ZoneState};
+use reeve_state::wanted::Wanted;
+use reeve_state::{Fact, HostFacts, Timestamp, Transition, ZoneState};
 
-use crate::error::Result;
-use crate::places::Places;
+use crate::error::{Error, Result};
+use crate::install;
+use crate::observe::Looker;
+use crate::pass::{self, Aim, World};
+use crate::places::{self, Places};
 use crate::progress::Observer;
-use crate::store::Lock;
+use crate::store::files::{self, Content};
+use crate::store::zone::ZoneFiles;
+use crate::store::{self, Holder, Lock};
+use crate::supervisor::Zoneadmd;
+use crate::{cgroup, console, desired, imperative, planned_walk, run};
+
+pub use crate::install::Refusal;
 
 /// A transition that somebody asks for by name, whatever the manifest says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +51,22 @@ pub enum Goal {
     Unconfigure,
 }
 
+impl Goal {
+    /// The transition of the table.
+    pub fn transition(self) -> Transition {
+        match self {
+            Self::Ready => Transition::Ready,
+            Self::Boot => Transition::Boot,
+            Self::Stop => Transition::Stop,
+            Self::Halt => Transition::Halt,
+            Self::Reboot => Transition::Reboot,
+            Self::Install => Transition::Install,
+            Self::Uninstall => Transition::Uninstall,
+            Self::Unconfigure => Transition::Unconfigure,
+        }
+    }
+}
+
 /// A plan with all that it was made from.
 #[derive(Clone, Debug)]
 pub struct Planned {
@@ -48,7 +79,8 @@ pub struct Planned {
 }
 
 /// What became of one zone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ZoneResult {
     /// It is where it should be.
     Converged,
@@ -61,7 +93,8 @@ pub enum ZoneResult {
 }
 
 /// One zone at the end of an `apply`, `down` or imperative command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ZoneOutcome {
     /// The zone.
     pub zone: String,
@@ -72,25 +105,64 @@ pub struct ZoneOutcome {
 }
 
 /// How a piece of work ended. It never fails as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Outcome {
     /// Each zone that was wanted or touched, by name.
     pub zones: Vec<ZoneOutcome>,
 }
 
-/// One host.
+/// One host. Copies of it are the same one.
+#[derive(Clone, Debug)]
+pub struct Host(Arc<Inner>);
+
+/// What all copies share.
 #[derive(Debug)]
-pub struct Host {
+pub struct Inner {
     places: Places,
+    looker: Looker,
+    zoneadmd_cgroup: OnceLock<Cgroup>,
+    preparing: Mutex<()>,
 }
 
-/// A failed check of [`Host::verify`], or of a zone before it is installed or brought up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// What is wrong.
-    pub what: String,
-    /// What to do about it.
-    pub todo: String,
+impl Deref for Host {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Inner {
+    /// Where its files are.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Who looks at it.
+    pub fn looker(&self) -> &Looker {
+        &self.looker
+    }
+
+    /// The host's boot.
+    pub fn boot_id(&self) -> &str {
+        self.looker.boot_id()
+    }
+
+    /// The cgroup in which zoneadmd processes are born; made with its parents when it is first needed.
+    ///
+    /// # Errors
+    /// A cgroup that could not be made.
+    pub fn zoneadmd_cgroup(&self) -> Result<&Cgroup> {
+        if let Some(cgroup) = self.zoneadmd_cgroup.get() {
+            return Ok(cgroup);
+        }
+        let _one = self.preparing.lock();
+        if self.zoneadmd_cgroup.get().is_none() {
+            let _ = self.zoneadmd_cgroup.set(cgroup::prepare(&self.places)?);
+        }
+        self.zoneadmd_cgroup.get().ok_or_else(|| Error::refused("the cgroup of the zoneadmds is not there"))
+    }
 }
 
 impl Host {
@@ -99,63 +171,101 @@ impl Host {
     /// # Errors
     /// [`crate::Error::Unsupported`] naming what is missing and what to do, or the file that could not be made.
     pub fn open(places: Places) -> Result<Self> {
-        Ok(Self { places })
-    }
-
-    /// Where its files are.
-    pub fn places(&self) -> &Places {
-        &self.places
+        places::check_host()?;
+        let zones = |folder: &Path| folder.join("zones");
+        for folder in
+            [places.state(), &zones(places.state()), places.run(), &zones(places.run()), &places.run().join("ids")]
+        {
+            files::private_folder(folder)?;
+        }
+        let looker = Looker::new(&places)?;
+        Ok(Self(Arc::new(Inner { places, looker, zoneadmd_cgroup: OnceLock::new(), preparing: Mutex::new(()) })))
     }
 
     /// Everything that is there, in one look at the kernel and the state folder. Takes no lock.
     pub fn observe(&self) -> HostFacts {
-        unimplemented!()
+        self.looker().host(&mut std::iter::empty()).facts
     }
 
     /// What would be done for this set, and why. Takes no lock, touches nothing.
-    pub fn plan(&self, _set: &ManifestSet) -> Planned {
-        unimplemented!()
+    pub fn plan(&self, set: &ManifestSet) -> Planned {
+        let wanted = desired::wanted(set, self.places());
+        let (world, findings) = self.look_and_plan(wanted);
+        let mut zones: Vec<ZonePlan> = world.plans.into_values().collect();
+        // As the planner arranges them: who is torn down first.
+        let is_up = |plan: &ZonePlan| !plan.path.iter().any(|t| matches!(t, Transition::Halt | Transition::Stop));
+        zones.sort_by_key(is_up);
+        Planned { facts: world.facts, plan: Plan { zones }, findings }
+    }
+
+    fn look_and_plan(&self, wanted: BTreeMap<String, Wanted>) -> (World, Vec<Finding>) {
+        let mut world = World::new(self, Aim::Manifests, wanted);
+        let findings = pass::look_only(self, &mut world);
+        (world, findings)
     }
 
     /// The status of every zone, from the kernel and from what the last walks left. Takes no lock.
     pub fn status(&self) -> HostStatus {
-        unimplemented!()
+        let seen = self.looker().host(&mut std::iter::empty());
+        let items = seen.facts.zones.values().map(|facts| {
+            let kept = ZoneFiles::new(self.places(), &facts.name).status();
+            pass::status_now(facts, seen.memories.get(&facts.name), seen.recorded.get(&facts.name), kept)
+        });
+        HostStatus::new(items.collect())
     }
 
     /// The recorded configuration of a zone (`zone.json`) as a manifest; none when it is not configured.
     ///
     /// # Errors
     /// When the file cannot be read or is not one of this version.
-    pub fn configuration(&self, _zone: &str) -> Result<Option<Zone>> {
-        unimplemented!()
+    pub fn configuration(&self, zone: &str) -> Result<Option<Zone>> {
+        match ZoneFiles::new(self.places(), zone).configured()? {
+            Content::Value(configured) => configured.zone().map(Some),
+            Content::Absent => Ok(None),
+            Content::Bad(why) => Err(Error::refused(why)),
+        }
     }
 
     /// Takes the state lock for `command`, which works on `source`.
     ///
     /// # Errors
     /// [`crate::Error::Held`] with who has it.
-    pub fn lock(&self, _command: &str, _source: Option<&str>) -> Result<Lock> {
-        unimplemented!()
+    pub fn lock(&self, command: &str, source: Option<&str>) -> Result<Lock> {
+        Lock::take(self.places().state(), command, source)
+    }
+
+    /// Who holds the state lock now.
+    ///
+    /// # Errors
+    /// When the lock file cannot be opened.
+    pub fn holder(&self) -> Result<Option<Holder>> {
+        Lock::current(self.places().state())
     }
 
     /// Walks every zone of the set to where it should be, several at once, until each is there, waits for longer than
     /// `patience`, or cannot go on.
-    pub fn apply(&self, _lock: &Lock, _set: &ManifestSet, _patience: Duration, _observer: &Observer) -> Outcome {
-        unimplemented!()
+    pub fn apply(&self, _lock: &Lock, set: &ManifestSet, patience: Duration, observer: &Observer) -> Outcome {
+        let wanted = desired::wanted(set, self.places());
+        run::once(self, Aim::Manifests, wanted, patience, observer)
     }
 
-    /// Walks a plan that was made earlier.
+    /// Walks a plan that was made earlier, and nothing else.
     ///
     /// # Errors
-    /// [`crate::Error::Refused`] when the host or the manifests are no longer as the plan saw them.
-    pub fn apply_plan(&self, _lock: &Lock, _planned: &Planned, _observer: &Observer) -> Result<Outcome> {
-        unimplemented!()
+    /// [`crate::Error::Refused`] when a zone is no longer as the plan saw it.
+    pub fn apply_plan(&self, _lock: &Lock, planned: &Planned, observer: &Observer) -> Result<Outcome> {
+        planned_walk::walk(self, planned, observer)
     }
 
     /// Halts these zones, all at once. With `purge` uninstalls and unconfigures them, and when no zone is left removes the
     /// bridges, cgroups and files that Reeve made.
-    pub fn down(&self, _lock: &Lock, _zones: &[String], _purge: bool, _observer: &Observer) -> Outcome {
-        unimplemented!()
+    pub fn down(&self, _lock: &Lock, zones: &[String], purge: bool, observer: &Observer) -> Outcome {
+        let aim = Aim::Down { zones: zones.iter().cloned().collect(), purge };
+        let outcome = run::once(self, aim, BTreeMap::new(), Duration::from_secs(60), observer);
+        if purge {
+            crate::purge::leftovers(self, observer);
+        }
+        outcome
     }
 
     /// Carries out what somebody asks of one zone. Beside a controller this is allowed: it is recorded as an event, and
@@ -163,65 +273,79 @@ impl Host {
     ///
     /// # Errors
     /// [`crate::Error::Refused`] for no such zone or a transition that is not legal from its state.
-    pub fn imperative(&self, _zone: &str, _goal: Goal, _observer: &Observer) -> Result<ZoneOutcome> {
-        unimplemented!()
+    pub fn imperative(&self, zone: &str, goal: Goal, observer: &Observer) -> Result<ZoneOutcome> {
+        imperative::carry_out(self, zone, goal, observer)
     }
 
-    /// Makes a zone that was given up (or waits) be tried again at once.
+    /// Makes a zone that was given up (or waits) be tried again at once, by whoever makes the next pass.
     ///
     /// # Errors
     /// [`crate::Error::Refused`] for no such zone.
-    pub fn retry(&self, _zone: &str) -> Result<()> {
-        unimplemented!()
+    pub fn retry(&self, zone: &str) -> Result<()> {
+        imperative::retry(self, zone)
     }
 
     /// A connection to the zone's zoneadmd; a missing one is started and takes the zone over.
     ///
     /// # Errors
     /// [`crate::Error::Refused`] when the zone is not active.
-    pub fn zoneadmd(&self, _zone: &str) -> Result<Channel> {
-        unimplemented!()
+    pub fn zoneadmd(&self, zone: &str) -> Result<Channel> {
+        let seen = self.looker().zone(zone, None, false);
+        let state = derive_state(&seen.facts);
+        match &state {
+            Fact::Known(state) if state.is_active() => {}
+            Fact::Known(state) => return Err(Error::refused(format!("zone {zone} is {state}, not ready or running"))),
+            Fact::Absent => return Err(Error::refused(format!("there is no zone {zone}"))),
+            Fact::Unknown { why } => return Err(Error::refused(format!("zone {zone}: {why}"))),
+        }
+        if let Some(found) = Zoneadmd::connect(self.places(), zone)? {
+            return Ok(found.into_channel());
+        }
+        let _lock = ZoneFiles::new(self.places(), zone).lock()?;
+        let known = seen.facts.zoneadmd.known().map(|process| process.pid);
+        let (found, _) = Zoneadmd::find_or_adopt(self.places(), zone, self.zoneadmd_cgroup()?, known)?;
+        Ok(found.into_channel())
     }
 
     /// The newest bytes of what the zone's console said, oldest first, at most `max` of them.
     ///
     /// # Errors
     /// When the zone has no log, or it cannot be read.
-    pub fn console_log(&self, _zone: &str, _max: usize) -> Result<Vec<u8>> {
-        unimplemented!()
+    pub fn console_log(&self, zone: &str, max: usize) -> Result<Vec<u8>> {
+        console::newest(&self.places().zone_run(zone), max)
     }
 
     /// Gives what the console says from now on (after its newest `max` bytes) to `sink`, until `sink` returns false.
     ///
     /// # Errors
     /// As [`Host::console_log`].
-    pub fn follow_console(&self, _zone: &str, _max: usize, _sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
-        unimplemented!()
+    pub fn follow_console(&self, zone: &str, max: usize, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
+        console::follow(&self.places().zone_run(zone), max, sink)
     }
 
     /// Checks whether a zone can be installed and brought up safely (seed [0077]): zonepath, root, file systems, limits.
     /// Empty: it can.
-    pub fn verify(&self, _zone: &Zone) -> Vec<Refusal> {
-        unimplemented!()
+    pub fn verify(&self, zone: &Zone) -> Vec<Refusal> {
+        install::verify(self.places(), zone)
     }
 
     /// The newest events, oldest first: what was done and by whom.
-    pub fn events(&self, _max: usize) -> Vec<crate::store::HostEvent> {
-        unimplemented!()
+    pub fn events(&self, max: usize) -> Vec<store::HostEvent> {
+        store::events::newest(self.places().state(), max)
     }
 
     /// The clock that all timestamps come from.
     pub fn now(&self) -> Timestamp {
-        crate::store::now()
+        store::now()
     }
 
-    /// A folder for tests and tools that want to see where a zone's run files are.
-    pub fn run_folder(&self, zone: &str) -> std::path::PathBuf {
-        self.places.zone_run(zone)
+    /// A zone's folder in the run folder.
+    pub fn run_folder(&self, zone: &str) -> PathBuf {
+        self.places().zone_run(zone)
     }
 
     /// See [`Places::state`].
     pub fn state_folder(&self) -> &Path {
-        self.places.state()
+        self.places().state()
     }
 }

@@ -2,27 +2,39 @@
 //!
 //! The command line is written against this much of it:
 //!
-//! - [`places::Places`]: where files are; [`places::Places::check`] says what this host lacks.
+//! - [`places::Places`]: where files are; [`places::check_host`] says what this host lacks.
 //! - [`source`]: manifests from files. Needs neither root nor cgroups.
 //! - [`host::Host`]: one host, looked at and changed with blocking calls. Looking takes no lock; `apply` and `down` take
 //!   a [`store::Lock`], which [`host::Host::lock`] gives or says who has it.
 //! - [`run`]: the controller, `reeve run DIR`; and [`controller`], by which other commands talk to one that runs.
 //! - [`progress`]: what both tell while they work.
 //!
-//! Data flows one way: manifests ([`source`]), wanted (`desired`), observed (`observe`), then differences, plan and
-//! audit (the `reeve-state` crate), `walk`, `report`. `pass` is that line from top to bottom.
+//! Data flows one way: manifests ([`source`]), wanted ([`desired`]), observed ([`observe`]), then differences, plan and
+//! audit (the `reeve-state` crate), status ([`pass`] is that line from top to bottom), then [`walk`].
 #![forbid(unsafe_code)]
 
+pub mod cgroup;
+pub mod console;
 pub mod controller;
+pub mod desired;
 pub mod error;
 pub mod host;
+pub mod imperative;
+pub mod install;
+pub mod observe;
+pub mod pass;
 pub mod places;
+pub mod planned_walk;
 pub mod progress;
+pub mod purge;
+pub mod resolve;
 pub mod run;
 pub mod source;
 pub mod store;
+pub mod supervisor;
+pub mod walk;
 
 pub use error::{Error, Result};
-pub use host::{Goal, Host, Outcome, ZoneOutcome, ZoneResult};
+pub use host::{Goal, Host, Outcome, Planned, Refusal, ZoneOutcome, ZoneResult};
 pub use places::Places;
 pub use progress::{Notice, Observer, StepPhase, StepProgress};

@@ -1,27 +1,98 @@
-//! The controller: `reeve run DIR`.
+//! The controller, `reeve run DIR`, and the same engine for commands that work once and leave (`apply`, `down`).
+//!
+//! One task ([`engine::Engine`]) holds what is known, makes the passes and hands out work; one task for each zone
+//! ([`worker`]) carries it out and listens to the zone's zoneadmd. Blocking calls are made on threads of their own, a
+//! bounded number at once. Nothing is polled: what wakes a pass is a change of the manifests ([`watch`]), of the kernel
+//! (zoneadmd's events, links), a request ([`control`]), a time that has come, and a slow full resync.
 
-use std::path::PathBuf;
+mod control;
+mod ear;
+mod engine;
+mod links;
+mod notify_socket;
+mod settle;
+mod watch;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::error::Result;
-use crate::host::Host;
+use reeve_state::wanted::Wanted;
+use tokio::runtime::Runtime;
+
+use crate::error::{OnFile, Result};
+use crate::host::{Host, Outcome};
+use crate::pass::{Aim, World};
 use crate::progress::Observer;
+use engine::{Engine, Mode};
+
+/// How many zones are brought up at once where nothing is said: more than the processors, because a part of it is waiting.
+pub const WORKERS: usize = 4;
+/// How many zones may be on their way down at once: that is mostly waiting, for init and for the kernel.
+pub const WORKERS_DOWN: usize = 64;
+/// How long walks that are under way may take when the controller is asked to end.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What a controller is given.
 #[derive(Clone)]
 pub struct RunOptions {
     /// The folder of manifests to follow.
     pub source: PathBuf,
-    /// How many blocking walks may go on at once; 0: the default, 4.
+    /// How many zones may be brought up at once; 0: the default, 4.
     pub workers: usize,
     /// Who is told.
     pub observer: Observer,
+}
+
+fn runtime() -> Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    // The tasks do little; what takes time is on the blocking threads.
+    builder.worker_threads(2).max_blocking_threads(WORKERS + WORKERS_DOWN + 8).enable_all();
+    builder.thread_keep_alive(Duration::from_secs(5)).build().on("start", Path::new("runtime"))
 }
 
 /// Follows the folder until SIGINT or SIGTERM. Zones stay as they are when it ends. Builds its own runtime.
 ///
 /// # Errors
 /// [`crate::Error::Held`] when the state folder has a holder; a folder that cannot be watched.
-pub fn run(_host: Arc<Host>, _options: RunOptions) -> Result<()> {
-    unimplemented!()
+pub fn run(host: Arc<Host>, options: RunOptions) -> Result<()> {
+    let source = std::fs::canonicalize(&options.source).on("realpath", &options.source)?;
+    let _lock = host.lock("reeve run", Some(&source.display().to_string()))?;
+    let runtime = runtime()?;
+    let workers = if options.workers == 0 { WORKERS } else { options.workers };
+    let result = runtime.block_on(async {
+        let watch = watch::Watch::new(&source)?;
+        let control = control::listen(host.places())?;
+        let world = World::new(&host, Aim::Manifests, BTreeMap::new());
+        let mut engine = Engine::new((*host).clone(), world, workers, options.observer.clone());
+        engine.follow(Mode::Follow { source, watch, control }).await
+    });
+    runtime.shutdown_timeout(FAREWELL);
+    result
+}
+
+/// Works towards `aim` until every zone is where it should be, waits for longer than `patience`, or cannot go on.
+pub fn once(
+    host: &Host,
+    aim: Aim,
+    wanted: BTreeMap<String, Wanted>,
+    patience: Duration,
+    observer: &Observer,
+) -> Outcome {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            (observer)(crate::progress::Notice::Message { zone: None, text: error.to_string() });
+            return Outcome::default();
+        }
+    };
+    let world = World::new(host, aim, wanted);
+    let outcome = runtime.block_on(async {
+        let mut engine = Engine::new(host.clone(), world, WORKERS, observer.clone());
+        engine.once(patience).await
+    });
+    runtime.shutdown_timeout(FAREWELL);
+    outcome
 }

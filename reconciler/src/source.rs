@@ -1,26 +1,48 @@
 //! Manifests from files. Needs neither root nor cgroups.
 
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use reeve_schema::{ManifestSet, Problems, SourceFile};
+use reeve_schema::{Limits, ManifestSet, Problems, SourceFile};
+
+use crate::error::{Error, OnFile, Result};
+
+/// How deep folders may nest.
+const DEPTH_MAX: usize = 16;
+/// How many files a set may have.
+const FILES_MAX: usize = 10_000;
+/// `O_NOFOLLOW | O_NONBLOCK`: neither a symbolic link nor a pipe with nobody at its other end is opened by accident.
+const OPEN_FLAGS: i32 = (rustix::fs::OFlags::NOFOLLOW.bits() | rustix::fs::OFlags::NONBLOCK.bits()) as i32;
 
 /// Why a set of manifests could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The files could not be read, or may not be.
     #[error(transparent)]
-    Read(#[from] crate::error::Error),
+    Read(#[from] Error),
     /// Something is wrong in them: everything, at once.
     #[error("{0}")]
     Problems(Problems),
 }
 
-/// Reads the manifests of a file, or of a folder and the folders in it.
+/// Reads the manifests of a file, or of a folder and the folders in it: files whose names end in `.yaml` or `.yml`, in
+/// the order of their paths. Hidden ones are skipped. A symbolic link is refused: a set must be the same wherever it is
+/// read, and whoever may write to it must not choose which other files are read as root. (The path itself may be one.)
 ///
 /// # Errors
 /// A file that cannot be read, a symbolic link, too many or too large files.
-pub fn read(_path: &Path) -> crate::Result<Vec<SourceFile>> {
-    unimplemented!()
+pub fn read(path: &Path) -> Result<Vec<SourceFile>> {
+    let mut reader = Reader { limits: Limits::default(), total: 0, files: Vec::new() };
+    let path_found = fs::metadata(path).on("stat", path)?;
+    if path_found.is_dir() {
+        reader.folder(path, 0)?;
+    } else {
+        let target = fs::canonicalize(path).on("realpath", path)?;
+        reader.file(&target, path)?;
+    }
+    Ok(reader.files)
 }
 
 /// Reads and checks the manifests of these files and folders as one set. `zonepaths` is
@@ -28,6 +50,112 @@ pub fn read(_path: &Path) -> crate::Result<Vec<SourceFile>> {
 ///
 /// # Errors
 /// [`LoadError`].
-pub fn load(_paths: &[PathBuf], _zonepaths: &str) -> Result<ManifestSet, LoadError> {
-    unimplemented!()
+pub fn load(paths: &[PathBuf], zonepaths: &str) -> std::result::Result<ManifestSet, LoadError> {
+    let mut files = Vec::new();
+    for path in paths {
+        files.extend(read(path)?);
+    }
+    reeve_schema::load(&files, zonepaths, &Limits::default())
+        .map_err(|problems| LoadError::Problems(Problems(problems)))
+}
+
+struct Reader {
+    limits: Limits,
+    total: usize,
+    files: Vec<SourceFile>,
+}
+
+impl Reader {
+    fn folder(&mut self, path: &Path, depth: usize) -> Result<()> {
+        if depth > DEPTH_MAX {
+            return Err(Error::refused(format!("{}: folders nest deeper than {DEPTH_MAX}", path.display())));
+        }
+        let mut entries: Vec<_> =
+            fs::read_dir(path).on("readdir", path)?.collect::<std::io::Result<_>>().on("readdir", path)?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let path = entry.path();
+            let kind = entry.file_type().on("stat", &path)?;
+            if kind.is_symlink() && (is_manifest(&path) || path.is_dir()) {
+                return Err(Error::refused(format!(
+                    "{0}: is a symbolic link, which is not followed; put the file itself there (cp -L {0} …) or take it away",
+                    path.display()
+                )));
+            } else if kind.is_dir() {
+                self.folder(&path, depth + 1)?;
+            } else if is_manifest(&path) {
+                self.file(&path, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, shown: &Path) -> Result<()> {
+        let file = File::options().read(true).custom_flags(OPEN_FLAGS).open(path).on("open", shown)?;
+        if !file.metadata().on("fstat", shown)?.is_file() {
+            return Err(Error::refused(format!("{}: is not a file", shown.display())));
+        }
+        let mut bytes = Vec::new();
+        file.take(self.limits.file_bytes as u64 + 1).read_to_end(&mut bytes).on("read", shown)?;
+        self.total += bytes.len();
+        if bytes.len() > self.limits.file_bytes {
+            let max = self.limits.file_bytes;
+            return Err(Error::refused(format!("{}: is larger than {max} bytes", shown.display())));
+        }
+        if self.total > self.limits.set_bytes || self.files.len() >= FILES_MAX {
+            let (bytes, files) = (self.limits.set_bytes, FILES_MAX);
+            let message = format!("{}: the set is larger than {bytes} bytes or {files} files", shown.display());
+            return Err(Error::refused(message));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let place = error.utf8_error().valid_up_to();
+            Error::refused(format!("{}: is not UTF-8 text (byte {place})", shown.display()))
+        })?;
+        self.files.push(SourceFile { path: shown.display().to_string(), text });
+        Ok(())
+    }
+}
+
+/// Whether a file's name is that of a manifest.
+pub fn is_manifest(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temporary folder")
+    }
+
+    #[test]
+    fn reads_what_is_a_manifest_in_the_order_of_paths() {
+        let dir = folder();
+        for name in ["b.yaml", "a.yml", ".hidden.yaml", "notes.txt", "sub/c.yaml", ".git/d.yaml"] {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        let texts: Vec<String> = read(dir.path()).unwrap().into_iter().map(|file| file.text).collect();
+        assert_eq!(texts, ["a.yml", "b.yaml", "sub/c.yaml"]);
+        assert_eq!(read(&dir.path().join("b.yaml")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn refuses_links_pipes_binaries_and_what_is_not_there() {
+        let dir = folder();
+        let said = |path: &Path| read(path).unwrap_err().to_string();
+        assert!(said(&dir.path().join("none")).contains("none"));
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("x.yaml")).unwrap();
+        assert!(said(dir.path()).contains("symbolic link"));
+        fs::remove_file(dir.path().join("x.yaml")).unwrap();
+        fs::write(dir.path().join("x.yaml"), [0xff, 0xfe]).unwrap();
+        assert!(said(dir.path()).contains("not UTF-8"));
+        fs::write(dir.path().join("x.yaml"), vec![b'#'; (1 << 20) + 1]).unwrap();
+        assert!(said(dir.path()).contains("larger than"));
+    }
 }

@@ -1,60 +1,48 @@
-//! Files: what is on disk is intent and evidence, never the answer to "is it running?".
+//! Files: what is on disk is intent (written before the effect) and evidence (how to recognise what was made), never the
+//! answer to "is it running?". What outlives a boot of the host is in the state folder and synced; what dies with the
+//! kernel is in the run folder, on tmpfs.
 
-use std::fs::File;
+pub mod events;
+pub mod files;
+pub mod ids;
+pub mod lock;
+pub mod zone;
+
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use reeve_state::Timestamp;
-use serde::{Deserialize, Serialize};
 
-/// Who holds the state folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Holder {
-    /// Process ID.
-    pub pid: i32,
-    /// Start time of the process, clock ticks since boot.
-    pub start_time: u64,
-    /// Its command, such as `reeve run`.
-    pub command: String,
-    /// The folder of manifests it works on, absolute.
-    pub source: Option<String>,
-    /// Since when.
-    pub since: Timestamp,
-}
+pub use events::HostEvent;
+pub use lock::{Holder, Lock};
+pub use zone::ZoneFiles;
 
-impl std::fmt::Display for Holder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the state folder is in use by `{}` (process {})", self.command, self.pid)?;
-        match &self.source {
-            Some(source) => write!(f, " for {source}"),
-            None => Ok(()),
-        }
-    }
-}
+use crate::error::{OnFile, Result};
 
-impl std::error::Error for Holder {}
-
-/// The state lock, held until dropped or until the process ends, however it ends.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
-}
-
-/// Something that was done to a zone, by whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HostEvent {
-    /// When.
-    pub at: Timestamp,
-    /// The zone, where it is about one.
-    pub zone: Option<String>,
-    /// What, as one CamelCase word.
-    pub reason: String,
-    /// In words.
-    pub message: String,
-}
-
-/// Milliseconds since 1970.
+/// Milliseconds since 1970: the clock that all timestamps come from.
 pub fn now() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+}
+
+/// The zones that have a folder in this state (or run) folder, sorted.
+///
+/// # Errors
+/// When the folder is there and cannot be read.
+pub fn zone_names(folder: &Path) -> Result<Vec<String>> {
+    let path = folder.join("zones");
+    let entries = match std::fs::read_dir(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.on("readdir", &path)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.on("readdir", &path)?.file_name();
+        // What cannot be a zone's name is somebody else's.
+        if let Some(name) = name.to_str().filter(|name| name.parse::<reeve_schema::ZoneName>().is_ok()) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
 }

@@ -1,0 +1,293 @@
+//! What is there: the kernel as the kernel crate reads it, and what the files say beside it, as the facts that the state
+//! crate derives everything from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use reeve_kernel::netlink::{Link, Rtnl};
+use reeve_kernel::observe::{self as kernel, Detail, Hints, Observer, ZoneObservation};
+use reeve_state::difference::Recorded;
+use reeve_state::observed::{BridgeFacts, CgroupFacts, InstalledFacts, LinkFacts, ProcessId, RecordedConfig};
+use reeve_state::{Fact, HostFacts, ZoneFacts, wanted};
+
+use crate::error::Result;
+use crate::install;
+use crate::places::Places;
+use crate::store::files::{self, Content};
+use crate::store::zone::{Configured, Memory, ZoneFiles};
+
+/// One zone as it is, and what earlier walks left of it.
+#[derive(Clone, Debug)]
+pub struct ZoneSeen {
+    /// The facts.
+    pub facts: ZoneFacts,
+    /// What was remembered.
+    pub memory: Memory,
+    /// R.
+    pub recorded: Option<Recorded>,
+}
+
+/// The whole host as it is.
+#[derive(Clone, Debug)]
+pub struct HostSeen {
+    /// The facts.
+    pub facts: HostFacts,
+    /// What was remembered, by zone.
+    pub memories: BTreeMap<String, Memory>,
+    /// R, by zone.
+    pub recorded: BTreeMap<String, Recorded>,
+}
+
+/// Looks at the host. Several threads may look at once.
+#[derive(Debug)]
+pub struct Looker {
+    places: Places,
+    boot_id: String,
+    /// Those that are not looking now.
+    idle: Mutex<Vec<Eye>>,
+}
+
+#[derive(Debug)]
+struct Eye {
+    observer: Observer,
+    rtnl: Rtnl,
+}
+
+impl Looker {
+    /// Reads the host's boot id; everything else is opened when it is needed.
+    ///
+    /// # Errors
+    /// When /proc cannot be read.
+    pub fn new(places: &Places) -> Result<Self> {
+        let path = std::path::Path::new("/proc/sys/kernel/random/boot_id");
+        let text = files::read(path)?.unwrap_or_default();
+        let boot_id = String::from_utf8_lossy(&text).trim().to_owned();
+        Ok(Self { places: places.clone(), boot_id, idle: Mutex::new(Vec::new()) })
+    }
+
+    /// The host's boot.
+    pub fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+
+    fn with_eye<T>(&self, look: impl FnOnce(&mut Eye) -> T) -> Result<T> {
+        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        let mut eye = match idle {
+            Some(eye) => eye,
+            None => Eye { observer: Observer::new(self.kernel_places()?)?, rtnl: Rtnl::open()? },
+        };
+        let seen = look(&mut eye);
+        if let Ok(mut idle) = self.idle.lock() {
+            idle.push(eye);
+        }
+        Ok(seen)
+    }
+
+    fn kernel_places(&self) -> Result<kernel::Places> {
+        Ok(kernel::Places {
+            cgroup_root: self.places.cgroup_parent()?,
+            tag: self.places.tag().to_owned(),
+            run_dir: self.places.run().to_owned(),
+            state_dir: self.places.state().to_owned(),
+            zonepaths: BTreeMap::new(),
+        })
+    }
+
+    /// Everything, in one look. `wanted` names the zones that must be told of even where nothing could be read.
+    pub fn host<'w>(&self, wanted: &mut dyn Iterator<Item = &'w str>) -> HostSeen {
+        let observed_at = crate::store::now();
+        let look = |eye: &mut Eye| eye.observer.observe();
+        let observation = match self.with_eye(look) {
+            Ok(observation) => observation,
+            Err(error) => return self.blind(&error.to_string(), wanted),
+        };
+        let mut names: BTreeSet<String> = observation.zones.keys().cloned().collect();
+        if let Fact::Unknown { why } = fact(&observation.complete) {
+            // A list that could not be read whole says nothing of who is not in it.
+            tracing::warn!("the list of zones could not be read whole: {why}");
+            names.extend(wanted.map(str::to_owned));
+        }
+        let bridge_names: BTreeMap<u32, String> = match &observation.bridges {
+            kernel::Fact::Known(bridges) => bridges.iter().map(|link| (link.ifindex, link.name.clone())).collect(),
+            _ => BTreeMap::new(),
+        };
+        let mut seen = HostSeen {
+            facts: HostFacts {
+                boot_id: self.boot_id.clone(),
+                observed_at,
+                zones: BTreeMap::new(),
+                bridges: self.bridges(&observation.bridges),
+            },
+            memories: BTreeMap::new(),
+            recorded: BTreeMap::new(),
+        };
+        for name in names {
+            let zone = self.zone_seen(&name, observation.zone(&name), &mut |master| bridge_names.get(&master).cloned());
+            seen.facts.zones.insert(name.clone(), zone.facts);
+            seen.memories.insert(name.clone(), zone.memory);
+            seen.recorded.extend(zone.recorded.map(|recorded| (name, recorded)));
+        }
+        seen
+    }
+
+    /// Nothing could be read at all: nothing is known of any zone.
+    fn blind<'w>(&self, why: &str, wanted: &mut dyn Iterator<Item = &'w str>) -> HostSeen {
+        let unknown = |name: &str| ZoneFacts {
+            configured: Fact::unknown(why),
+            installed: Fact::unknown(why),
+            zsched: Fact::unknown(why),
+            init: Fact::unknown(why),
+            ..ZoneFacts::absent(name)
+        };
+        let zones = wanted.map(|name| (name.to_owned(), unknown(name))).collect();
+        let facts = HostFacts {
+            boot_id: self.boot_id.clone(),
+            observed_at: crate::store::now(),
+            zones,
+            bridges: Fact::unknown(why),
+        };
+        HostSeen { facts, memories: BTreeMap::new(), recorded: BTreeMap::new() }
+    }
+
+    fn bridges(&self, bridges: &kernel::Fact<Vec<Link>>) -> Fact<Vec<BridgeFacts>> {
+        let one = |link: &Link| BridgeFacts {
+            name: link.name.clone(),
+            ours: kernel::is_own_bridge(link, self.places.tag()),
+            up: link.up,
+        };
+        match bridges {
+            kernel::Fact::Known(links) => Fact::Known(links.iter().map(one).collect()),
+            kernel::Fact::Absent => Fact::Absent,
+            kernel::Fact::Unknown(why) => Fact::unknown(why.as_str()),
+        }
+    }
+
+    /// One zone. `known` is what was seen of it last, which spares reading what belongs to others; `mounts`, whether the
+    /// host's mount table is read as well.
+    pub fn zone(&self, name: &str, known: Option<&ZoneFacts>, mounts: bool) -> ZoneSeen {
+        let expected: Option<Vec<String>> = known.and_then(|facts| self.link_names(facts));
+        let links: Option<Vec<&str>> = expected.as_ref().map(|names| names.iter().map(String::as_str).collect());
+        let zoneadmd = known.and_then(|facts| facts.zoneadmd.known()).map(|process| process.pid);
+        let hints = Hints { links: links.as_deref(), zoneadmd, skip_mounts: !mounts };
+        let seen = self.with_eye(|eye| {
+            let observation = eye.observer.observe_zone(name, &hints, Detail::Quick);
+            let rtnl = &mut eye.rtnl;
+            let mut bridge = |master| rtnl.link_by_index(master).ok().flatten().map(|link| link.name);
+            self.zone_seen(name, &observation, &mut bridge)
+        });
+        seen.unwrap_or_else(|error| {
+            let why = error.to_string();
+            let mut facts = ZoneFacts::absent(name);
+            facts.zsched = Fact::unknown(why.as_str());
+            facts.init = Fact::unknown(why.as_str());
+            ZoneSeen { facts, memory: Memory::default(), recorded: None }
+        })
+    }
+
+    /// The names that the zone's links have, as they follow from its ID; none where that is not known.
+    fn link_names(&self, facts: &ZoneFacts) -> Option<Vec<String>> {
+        let links = facts.links.known()?;
+        let id = facts.zone_id?;
+        let names: Vec<String> = (0..links.len()).map(|index| self.places.link_name(id, index)).collect();
+        links.iter().all(|link| names.contains(&link.host_name)).then_some(names)
+    }
+
+    fn zone_seen(&self, name: &str, seen: &ZoneObservation, bridge: &mut dyn FnMut(u32) -> Option<String>) -> ZoneSeen {
+        let zone_files = ZoneFiles::new(&self.places, name);
+        let memory = zone_files.memory(&self.boot_id);
+        let configured = zone_files.configured();
+        let value = match &configured {
+            Ok(Content::Value(configured)) => Some(configured),
+            _ => None,
+        };
+        let recorded = zone_files.recorded(&memory, value, &self.boot_id);
+        let mut facts = ZoneFacts::absent(name);
+        facts.zonepath = value.and_then(|configured| wanted::zonepath(&configured.manifest)).map(str::to_owned);
+        facts.configured = configuration(&configured);
+        facts.installed = self.installation(name);
+        facts.journal = zone_files.journal(&self.boot_id);
+        facts.halt_intent = facts.journal.as_ref().is_some_and(reeve_state::journal::Entry::halt_intent);
+        facts.last_exit = memory.policy.restarts.pending;
+        self.kernel_facts(&mut facts, seen, bridge);
+        let journal_id = facts.journal.as_ref().and_then(|entry| entry.zone_id);
+        facts.zone_id = journal_id.or_else(|| memory.recorded.as_ref().and_then(|recorded| recorded.zone_id));
+        ZoneSeen { facts, memory, recorded }
+    }
+
+    /// What the files of a zone say of its installation, read again.
+    pub fn installation(&self, name: &str) -> Fact<InstalledFacts> {
+        match install::installed(&self.places, name) {
+            Ok(Some(installed)) => Fact::Known(InstalledFacts { at: installed.at }),
+            Ok(None) => Fact::Absent,
+            Err(error) => Fact::unknown(error.to_string()),
+        }
+    }
+
+    fn kernel_facts(
+        &self,
+        facts: &mut ZoneFacts,
+        seen: &ZoneObservation,
+        bridge: &mut dyn FnMut(u32) -> Option<String>,
+    ) {
+        facts.zoneadmd = process(&seen.zoneadmd);
+        facts.zsched = process(&seen.zsched);
+        facts.init = process(&seen.init);
+        facts.namespaces = fact(&seen.namespaces.clone().map(|n| {
+            let named =
+                [("pid", n.pid), ("mnt", n.mnt), ("net", n.net), ("uts", n.uts), ("ipc", n.ipc), ("cgroup", n.cgroup)];
+            named.into_iter().map(|(name, inode)| (name.to_owned(), inode)).collect::<BTreeMap<_, _>>()
+        }));
+        match &seen.cgroup {
+            kernel::Fact::Known(cgroup) => {
+                facts.environment = cgroup.environment();
+                facts.environment_processes = fact(&cgroup.environment_processes());
+                facts.login_processes = fact(&cgroup.login_processes());
+                let text = |limit: &kernel::Fact<String>| limit.known().cloned();
+                facts.cgroup = Fact::Known(CgroupFacts {
+                    memory_max: text(&cgroup.limits.memory_max),
+                    pids_max: text(&cgroup.limits.pids_max),
+                    cpu_max: text(&cgroup.limits.cpu_max),
+                    cpu_weight: text(&cgroup.limits.cpu_weight),
+                });
+            }
+            kernel::Fact::Absent => facts.cgroup = Fact::Absent,
+            kernel::Fact::Unknown(why) => {
+                facts.cgroup = Fact::unknown(why.as_str());
+                facts.environment_processes = Fact::unknown(why.as_str());
+                facts.login_processes = Fact::unknown(why.as_str());
+            }
+        }
+        facts.links = fact(&seen.links.clone().map(|links| {
+            let one = |link: Link| LinkFacts {
+                host_name: link.name,
+                up: link.up,
+                master: link.master.and_then(&mut *bridge),
+                zone_name: None,
+                addresses: None,
+            };
+            links.into_iter().map(one).collect::<Vec<_>>()
+        }));
+        facts.mounts = fact(&seen.mounts.clone().map(|mounts| u32::try_from(mounts.len()).unwrap_or(u32::MAX)));
+    }
+}
+
+fn configuration(configured: &Result<Content<Configured>>) -> Fact<RecordedConfig> {
+    match configured {
+        Ok(Content::Value(configured)) => Fact::Known(RecordedConfig { digest: configured.digest.clone() }),
+        Ok(Content::Absent) => Fact::Absent,
+        Ok(Content::Bad(why)) => Fact::unknown(why.as_str()),
+        Err(error) => Fact::unknown(error.to_string()),
+    }
+}
+
+fn fact<T: Clone>(fact: &kernel::Fact<T>) -> Fact<T> {
+    match fact {
+        kernel::Fact::Known(value) => Fact::Known(value.clone()),
+        kernel::Fact::Absent => Fact::Absent,
+        kernel::Fact::Unknown(why) => Fact::unknown(why.as_str()),
+    }
+}
+
+fn process(process: &kernel::Fact<kernel::Process>) -> Fact<ProcessId> {
+    fact(&process.clone().map(|process| ProcessId { pid: process.pid, start_time: process.start_time }))
+}

@@ -1,0 +1,87 @@
+//! Walking a plan that was made earlier: each zone that it has steps for, if the zone is still as the plan saw it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use reeve_state::audit::{self, Permissions, Severity};
+use reeve_state::observed::derive_state;
+use reeve_state::plan::ZonePlan;
+
+use crate::error::{Error, Result};
+use crate::host::{Host, Outcome, Planned, ZoneOutcome, ZoneResult};
+use crate::observe::ZoneSeen;
+use crate::progress::Observer;
+use crate::walk;
+
+/// How many zones are walked at once.
+const AT_ONCE: usize = 8;
+
+/// Walks the plan in waves: those that wait for nobody, then those that waited for them.
+///
+/// # Errors
+/// [`Error::Refused`] when a zone is no longer as the plan saw it, or the audit finds the plan wrong now.
+pub fn walk(host: &Host, planned: &Planned, observer: &Observer) -> Result<Outcome> {
+    let mut left: Vec<(&ZonePlan, ZoneSeen)> = Vec::new();
+    for plan in planned.plan.zones.iter().filter(|plan| !plan.steps.is_empty()) {
+        left.push((plan, check(host, planned, plan)?));
+    }
+    let mut outcomes = BTreeMap::new();
+    while !left.is_empty() {
+        let waits = |plan: &ZonePlan| plan.after.iter().any(|other| left.iter().any(|(plan, _)| plan.name == *other));
+        let (mut wave, mut later): (Vec<_>, Vec<_>) = {
+            let waiting: Vec<bool> = left.iter().map(|(plan, _)| waits(plan)).collect();
+            let mut waiting = waiting.into_iter();
+            left.drain(..).partition(|_| !waiting.next().unwrap_or(false))
+        };
+        if wave.is_empty() {
+            // They wait for each other: such a plan has its teardowns first, and one after the other will do.
+            wave.push(later.remove(0));
+        }
+        outcomes.extend(walk_wave(host, wave, observer));
+        left = later;
+    }
+    Ok(Outcome { zones: outcomes.into_values().collect() })
+}
+
+fn check(host: &Host, planned: &Planned, plan: &ZonePlan) -> Result<ZoneSeen> {
+    let seen = host.looker().zone(&plan.name, None, false);
+    let stale = |why: &str| Error::refused(format!("the plan is stale: zone {} {why}; plan again", plan.name));
+    if derive_state(&seen.facts) != plan.from {
+        return Err(stale("is no longer in the state that it was planned from"));
+    }
+    let then = planned.facts.zones.get(&plan.name);
+    if then.is_some_and(|then| then.configured != seen.facts.configured || then.zsched != seen.facts.zsched) {
+        return Err(stale("was changed since"));
+    }
+    // A saved plan shows what it destroys; applying it by name is the person's word.
+    let permissions = Permissions { destroy: [plan.name.clone()].into() };
+    match audit::audit_zone(plan, &seen.facts, &permissions).into_iter().find(|f| f.severity == Severity::Fatal) {
+        Some(fatal) => Err(Error::refused(format!("zone {}: {}", plan.name, fatal.message))),
+        None => Ok(seen),
+    }
+}
+
+fn walk_wave(host: &Host, wave: Vec<(&ZonePlan, ZoneSeen)>, observer: &Observer) -> BTreeMap<String, ZoneOutcome> {
+    let (queue, done) = (Mutex::new(wave), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some((plan, seen)) = queue.lock().ok().and_then(|mut queue| queue.pop()) {
+                    let walked = walk::walk(host, plan, seen, None, &mut None, observer);
+                    let result = match (walked.stale, walked.outcome.halt_blocked, walked.outcome.failed) {
+                        (true, ..) => ZoneResult::Failed("somebody else is at work on it".into()),
+                        (_, Some((_, why)), _) => ZoneResult::Blocked(why),
+                        (_, None, Some(why)) => ZoneResult::Failed(why),
+                        (_, None, None) => ZoneResult::Converged,
+                    };
+                    let state = derive_state(&walked.seen.facts).known().copied();
+                    let outcome = ZoneOutcome { zone: plan.name.clone(), state, result };
+                    if let Ok(mut done) = done.lock() {
+                        done.insert(plan.name.clone(), outcome);
+                    }
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap_or_default()
+}

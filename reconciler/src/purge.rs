@@ -1,0 +1,42 @@
+//! What is left when the last zone is gone, and removed with it: bridges, cgroups, files of the run folder.
+
+use std::fs;
+
+use reeve_kernel::netlink::Rtnl;
+use reeve_kernel::observe::is_own_bridge;
+
+use crate::cgroup;
+use crate::error::Result;
+use crate::host::Host;
+use crate::install::tree;
+use crate::progress::{Notice, Observer};
+use crate::store;
+
+/// Removes what no zone needs any more; what cannot be removed is told.
+pub fn leftovers(host: &Host, observer: &Observer) {
+    let places = host.places();
+    let left = |folder| store::zone_names(folder).map_or(true, |names| !names.is_empty());
+    if left(places.state()) || left(places.run()) {
+        return;
+    }
+    let said = |result: Result<()>| {
+        if let Err(error) = result {
+            (observer)(Notice::Message { zone: None, text: format!("is left: {error}") });
+        }
+    };
+    said(bridges(host));
+    said(cgroup::remove(places));
+    for name in ["zones", "ids", "next-zone-id"] {
+        said(tree::remove(&places.run().join(name)));
+    }
+    // The folder itself may be somebody's mount point.
+    let _ = fs::remove_dir(places.run());
+    let _ = fs::remove_dir(places.zonepaths());
+}
+
+fn bridges(host: &Host) -> Result<()> {
+    let mut rtnl = Rtnl::open()?;
+    let tag = host.places().tag();
+    let own: Vec<u32> = rtnl.links()?.iter().filter(|link| is_own_bridge(link, tag)).map(|link| link.ifindex).collect();
+    Ok(rtnl.delete_all(&own)?)
+}

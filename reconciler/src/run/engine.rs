@@ -1,0 +1,619 @@
+//! The task that holds what is known, makes the passes, hands out work and decides when it is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use reeve_kernel::wire::Event;
+use reeve_state::wanted::Wanted;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::control::Control;
+use super::links::Links;
+use super::settle;
+use super::watch::Watch;
+use super::worker::{self, Job, Surroundings};
+use super::{WORKERS_DOWN, notify_socket};
+use crate::controller::{ControllerInfo, Tell};
+use crate::error::{OnFile, Result};
+use crate::host::{Host, Outcome};
+use crate::pass::{self, Passed, Scope, World};
+use crate::progress::{Notice, Observer, PassReport};
+use crate::source::{self, LoadError};
+use crate::store::events::{self, HostEvent};
+use crate::store::zone::ZoneFiles;
+use crate::walk::{self, Walked};
+
+/// How often everything is looked at again, whether or not anything told of a change.
+const RESYNC: Duration = Duration::from_secs(60);
+/// How long a zone is left alone after its first failed walk; then twice as long each time.
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// The longest that a zone is left alone.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// How long walks that are under way are waited for at the end.
+const FAREWELL: Duration = Duration::from_secs(4);
+
+/// What workers tell.
+#[derive(Debug)]
+pub enum Happening {
+    /// A walk is over.
+    Walked {
+        /// The zone.
+        zone: String,
+        /// What it came to.
+        walked: Box<Walked>,
+        /// Whether there is a connection to its zoneadmd now.
+        connected: bool,
+    },
+    /// A connection to a zoneadmd was made, or could not be.
+    Connected {
+        /// The zone.
+        zone: String,
+        /// How long to wait before it is tried again.
+        wait: Duration,
+        /// Why there is none.
+        error: Option<String>,
+    },
+    /// zoneadmd told something, or went away.
+    Heard {
+        /// The zone.
+        zone: String,
+        /// What it told.
+        events: Vec<Event>,
+        /// It went away.
+        gone: bool,
+    },
+    /// A worker's thread ended in the middle of its work.
+    Lost {
+        /// The zone.
+        zone: String,
+        /// How.
+        error: String,
+    },
+}
+
+/// Where a controller's work comes from.
+pub enum Mode {
+    /// A folder that is followed, and requests.
+    Follow {
+        /// The folder.
+        source: PathBuf,
+        /// What tells of its changes.
+        watch: Watch,
+        /// What hears requests.
+        control: Control,
+    },
+}
+
+/// What the engine knows of a zone's worker.
+pub(super) struct Entry {
+    jobs: UnboundedSender<Job>,
+    /// It works.
+    pub busy: bool,
+    /// It hears the zone's zoneadmd.
+    connected: bool,
+    /// Walks that failed in a row.
+    pub failures: u32,
+    /// It is left alone until then.
+    pub until: Option<Instant>,
+}
+
+/// Somebody who waits for the end of a pass and its walks.
+struct Follower {
+    tell: UnboundedSender<Tell>,
+    until: Instant,
+}
+
+/// See the module.
+pub struct Engine {
+    host: Host,
+    pub(super) world: World,
+    pub(super) zones: BTreeMap<String, Entry>,
+    around: Surroundings,
+    heard: UnboundedReceiver<Happening>,
+    scope: Scope,
+    why: &'static str,
+    passes: u64,
+    since: reeve_state::Timestamp,
+    followers: Vec<Follower>,
+    listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>,
+    /// The manifests have a problem: what was accepted before stays in force.
+    problem: Option<String>,
+}
+
+impl Engine {
+    /// An engine that has not looked yet.
+    pub fn new(host: Host, world: World, workers: usize, observer: Observer) -> Self {
+        let (tell, heard) = unbounded_channel();
+        let listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>> = Arc::default();
+        let observer = fan_out(observer, Arc::clone(&listeners));
+        let (up, down) = (Arc::new(Semaphore::new(workers)), Arc::new(Semaphore::new(WORKERS_DOWN)));
+        let around = Surroundings { host: host.clone(), tell, observer, up, down };
+        Self {
+            host,
+            world,
+            zones: BTreeMap::new(),
+            around,
+            heard,
+            scope: Scope::All,
+            why: "start",
+            passes: 0,
+            since: crate::store::now(),
+            followers: Vec::new(),
+            listeners,
+            problem: None,
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        (self.around.observer)(notice);
+    }
+
+    fn say(&self, zone: Option<&str>, text: impl Into<String>) {
+        self.tell(Notice::Message { zone: zone.map(str::to_owned), text: text.into() });
+    }
+
+    /// Works until every zone is settled, or `patience` is over.
+    pub async fn once(&mut self, patience: Duration) -> Outcome {
+        let until = Instant::now().checked_add(patience);
+        loop {
+            self.pass_if_needed().await;
+            if settle::is_settled(self) || until.is_some_and(|until| Instant::now() >= until) {
+                return settle::outcome(self);
+            }
+            let wake = [self.wake(), until].into_iter().flatten().min();
+            tokio::select! {
+                happening = self.heard.recv() => self.happened_all(happening),
+                () = sleep_until(wake) => self.times_up(),
+            }
+        }
+    }
+
+    /// Follows a folder until it is asked to end.
+    ///
+    /// # Errors
+    /// Only at the beginning: a signal or socket that cannot be had.
+    pub async fn follow(&mut self, mode: Mode) -> Result<()> {
+        let Mode::Follow { source, mut watch, mut control } = mode;
+        let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
+        let mut links = Links::open(self.host.places());
+        let watchdog = notify_socket::watchdog();
+        let mut alive = watchdog.map(tokio::time::interval);
+        let mut resync = tokio::time::interval_at((Instant::now() + RESYNC).into(), RESYNC);
+        resync.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.reload(&source).await;
+        self.scope = Scope::All;
+        loop {
+            self.pass_if_needed().await;
+            self.serve_followers();
+            if self.passes == 1 {
+                notify_socket::notify("READY=1");
+            }
+            let wake =
+                [self.wake(), self.followers.iter().map(|follower| follower.until).min()].into_iter().flatten().min();
+            tokio::select! {
+                happening = self.heard.recv() => self.happened_all(happening),
+                () = watch.changed() => {
+                    self.why = "manifests";
+                    self.reload(&source).await;
+                }
+                zones = links.changed() => self.links_changed(zones),
+                asked = control.next() => self.asked(asked, &source).await,
+                () = sleep_until(wake) => self.times_up(),
+                _ = resync.tick() => {
+                    watch.renew();
+                    self.why = "resync";
+                    self.reload(&source).await;
+                    self.scope = Scope::All;
+                }
+                () = beat(&mut alive) => notify_socket::notify("WATCHDOG=1"),
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+            }
+        }
+        notify_socket::notify("STOPPING=1");
+        self.farewell().await;
+        Ok(())
+    }
+
+    /// Lets walks that are under way end, so that no zone is left between two states. Starts nothing new.
+    async fn farewell(&mut self) {
+        let until = Instant::now() + FAREWELL;
+        while self.zones.values().any(|entry| entry.busy) {
+            tokio::select! {
+                happening = self.heard.recv() => self.happened_all(happening),
+                () = sleep_until(Some(until)) => return,
+            }
+        }
+    }
+
+    /// Reads the manifests again. What has a problem is told and changes nothing.
+    async fn reload(&mut self, source: &std::path::Path) {
+        let (path, places) = (source.to_owned(), self.host.places().clone());
+        let loaded = tokio::task::spawn_blocking(move || {
+            source::load(&[path], &places.zonepaths()).map(|set| crate::desired::wanted(&set, &places))
+        });
+        match loaded.await {
+            Ok(Ok(wanted)) => self.accept(wanted),
+            Ok(Err(LoadError::Problems(problems))) => {
+                self.problem = Some(problems.to_string());
+                self.tell(Notice::Problems(problems.0));
+            }
+            Ok(Err(LoadError::Read(error))) => {
+                self.problem = Some(error.to_string());
+                self.say(
+                    None,
+                    format!("the manifests cannot be read: {error}; what was accepted before stays in force"),
+                );
+            }
+            Err(error) => self.problem = Some(error.to_string()),
+        }
+    }
+
+    fn accept(&mut self, wanted: BTreeMap<String, Wanted>) {
+        if self.problem.take().is_some() {
+            self.tell(Notice::Problems(Vec::new()));
+        }
+        let names: BTreeSet<&String> = wanted.keys().chain(self.world.wanted.keys()).collect();
+        for name in names {
+            let (old, new) = (self.world.wanted.get(name), wanted.get(name));
+            if old != new {
+                self.scope.look(name);
+                // A changed manifest is a reason to try at once.
+                if let Some(entry) = self.zones.get_mut(name) {
+                    (entry.failures, entry.until) = (0, None);
+                }
+            }
+        }
+        self.world.wanted = wanted;
+    }
+
+    async fn pass_if_needed(&mut self) {
+        // What comes while a pass is made, or at the same time, is one pass.
+        while let Ok(happening) = self.heard.try_recv() {
+            self.happened(happening);
+        }
+        if self.scope.is_empty() {
+            return;
+        }
+        let mut scope = std::mem::take(&mut self.scope);
+        self.spare_the_busy(&mut scope);
+        let started = Instant::now();
+        let passed = self.make_pass(scope).await;
+        self.passes += 1;
+        for (zone, text) in &passed.said {
+            self.say(Some(zone), text.clone());
+        }
+        for finding in &passed.findings {
+            self.say(finding.zone.as_deref(), format!("{}: {}", finding.rule, finding.message));
+        }
+        let working = self.dispatch(&passed);
+        let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let zones = passed.zones.len();
+        let why = std::mem::replace(&mut self.why, "event").to_owned();
+        self.tell(Notice::Pass(PassReport { number: self.passes, why, zones, working, took_us }));
+    }
+
+    /// A zone that is being walked is not looked at: the walk will say what it is like afterwards.
+    fn spare_the_busy(&self, scope: &mut Scope) {
+        if let Scope::Zones { look, think } = scope {
+            let busy: Vec<String> =
+                look.iter().filter(|name| self.zones.get(*name).is_some_and(|entry| entry.busy)).cloned().collect();
+            for name in busy {
+                look.remove(&name);
+                think.insert(name);
+            }
+        }
+    }
+
+    async fn make_pass(&mut self, scope: Scope) -> Passed {
+        let host = self.host.clone();
+        let empty = World::new(&host, self.world.aim.clone(), BTreeMap::new());
+        let mut world = std::mem::replace(&mut self.world, empty);
+        let made = tokio::task::spawn_blocking(move || {
+            let passed = pass::pass(&host, &mut world, &scope);
+            (world, passed)
+        });
+        match made.await {
+            Ok((world, passed)) => {
+                self.world = world;
+                passed
+            }
+            Err(error) => {
+                // Only a fault in the program itself ends here; everything is looked at anew.
+                tracing::error!("a pass ended in the middle: {error}");
+                self.scope = Scope::All;
+                Passed::default()
+            }
+        }
+    }
+
+    /// Hands out work for the zones that were planned.
+    fn dispatch(&mut self, passed: &Passed) -> Vec<String> {
+        let mut working = Vec::new();
+        for name in &passed.zones {
+            if self.start(name) {
+                working.push(name.clone());
+            }
+        }
+        working
+    }
+
+    /// Starts what there is to do for a zone; true when it is a walk.
+    fn start(&mut self, name: &str) -> bool {
+        let Some(plan) = self.world.plans.get(name) else { return false };
+        let entry = self.zones.get(name);
+        let left_alone = entry.and_then(|entry| entry.until).is_some_and(|until| Instant::now() < until);
+        if entry.is_some_and(|entry| entry.busy) || left_alone {
+            return false;
+        }
+        let walk = settle::walkable(self, plan);
+        let job = match walk {
+            Some(plan) => {
+                let source = self.world.wanted.get(name).and_then(|wanted| wanted.source.clone());
+                Job::Walk(Box::new((plan, self.world.seen(name), source)))
+            }
+            None if self.wants_ear(name) => Job::Connect(Box::new(self.world.seen(name))),
+            None => return false,
+        };
+        let is_walk = matches!(job, Job::Walk(_));
+        let entry = self.zones.entry(name.to_owned()).or_insert_with(|| {
+            let (jobs, queue) = unbounded_channel();
+            tokio::spawn(worker::work(name.to_owned(), self.around.clone(), queue));
+            Entry { jobs, busy: false, connected: false, failures: 0, until: None }
+        });
+        entry.busy = entry.jobs.send(job).is_ok();
+        is_walk && entry.busy
+    }
+
+    /// Whether an active zone's zoneadmd is there and nobody listens to it.
+    fn wants_ear(&self, name: &str) -> bool {
+        let connected = self.zones.get(name).is_some_and(|entry| entry.connected);
+        let facts = self.world.facts.zones.get(name);
+        !connected && facts.is_some_and(|facts| facts.zoneadmd.is_known() && facts.zsched.is_known())
+    }
+
+    fn happened_all(&mut self, first: Option<Happening>) {
+        if let Some(first) = first {
+            self.happened(first);
+        }
+        while let Ok(next) = self.heard.try_recv() {
+            self.happened(next);
+        }
+    }
+
+    fn happened(&mut self, happening: Happening) {
+        match happening {
+            Happening::Walked { zone, walked, connected } => self.walked(&zone, *walked, connected),
+            Happening::Connected { zone, wait, error } => {
+                if let Some(entry) = self.zones.get_mut(&zone) {
+                    (entry.busy, entry.connected) = (false, error.is_none());
+                    entry.until = error.is_some().then(|| Instant::now() + wait);
+                }
+                if let Some(error) = error {
+                    self.say(Some(&zone), error);
+                }
+                self.scope.look(&zone);
+            }
+            Happening::Heard { zone, events, gone } => self.heard_of(&zone, &events, gone),
+            Happening::Lost { zone, error } => {
+                tracing::error!("zone {zone}: the walk ended in the middle: {error}");
+                self.failed(&zone);
+                self.scope.look(&zone);
+            }
+        }
+    }
+
+    fn walked(&mut self, zone: &str, walked: Walked, connected: bool) {
+        let failed = walked.outcome.failed.is_some();
+        if let Some(entry) = self.zones.get_mut(zone) {
+            (entry.busy, entry.connected) = (false, connected);
+        }
+        for entry in &walked.outcome.walked {
+            let to = reeve_state::lifecycle::state_name(entry.to);
+            let from = reeve_state::lifecycle::state_name(entry.from);
+            let message = format!("{}: {from} > {to} in {} ms: {}", entry.transition, entry.took_ms, entry.outcome);
+            let reason = if entry.outcome == "done" { "Walked" } else { "WalkFailed" };
+            let event = HostEvent { at: entry.at, zone: Some(zone.to_owned()), reason: reason.into(), message };
+            events::add(self.host.places().state(), &event);
+        }
+        if failed {
+            self.failed(zone);
+        } else if let Some(entry) = self.zones.get_mut(zone) {
+            (entry.failures, entry.until) = (0, None);
+        }
+        if walked.stale {
+            self.scope.look(zone);
+        }
+        self.world.outcomes.insert(zone.to_owned(), walked.outcome);
+        self.world.absorb(zone, walked.seen);
+        self.scope.think(zone);
+        if self.world.state(zone).is_none() && !self.world.wanted.contains_key(zone) {
+            self.zones.remove(zone);
+        }
+    }
+
+    fn failed(&mut self, zone: &str) {
+        let Some(entry) = self.zones.get_mut(zone) else { return };
+        entry.busy = false;
+        let doubled = BACKOFF_FIRST.saturating_mul(1 << entry.failures.min(16));
+        entry.failures = entry.failures.saturating_add(1);
+        entry.until = Some(Instant::now() + doubled.min(BACKOFF_MAX));
+    }
+
+    fn heard_of(&mut self, zone: &str, events: &[Event], gone: bool) {
+        if gone && let Some(entry) = self.zones.get_mut(zone) {
+            entry.connected = false;
+        }
+        let mut memory = self.world.memories.get(zone).cloned().unwrap_or_default();
+        if walk::note_events(&mut memory, events) {
+            // Written before it is answered: a controller that is killed now must not start init without counting.
+            if let Err(error) = ZoneFiles::new(self.host.places(), zone).remember(&memory) {
+                tracing::warn!("zone {zone}: {error}");
+            }
+            self.world.memories.insert(zone.to_owned(), memory);
+        }
+        self.scope.look(zone);
+    }
+
+    fn links_changed(&mut self, changed: super::links::Changed) {
+        match changed {
+            super::links::Changed::All => self.scope = Scope::All,
+            super::links::Changed::Links(names) => {
+                let ours = |name: &String, facts: &reeve_state::ZoneFacts| {
+                    let known =
+                        facts.links.known().is_some_and(|links| links.iter().any(|l| names.contains(&l.host_name)));
+                    known && !self.zones.get(name).is_some_and(|entry| entry.busy)
+                };
+                let zones: Vec<String> = self
+                    .world
+                    .facts
+                    .zones
+                    .iter()
+                    .filter(|(name, facts)| ours(name, facts))
+                    .map(|(n, _)| n.clone())
+                    .collect();
+                for zone in zones {
+                    self.scope.look(&zone);
+                }
+            }
+        }
+    }
+
+    /// The next time at which something is to be done without anything having happened.
+    fn wake(&self) -> Option<Instant> {
+        let now = crate::store::now();
+        let held = self.world.plans.values().filter_map(|plan| match plan.hold {
+            Some(reeve_state::plan::Hold::Backoff { until }) => {
+                Some(Instant::now() + Duration::from_millis(until.since(now)))
+            }
+            _ => None,
+        });
+        held.chain(self.zones.values().filter_map(|entry| entry.until)).min()
+    }
+
+    /// Plans the zones again whose time has come.
+    fn times_up(&mut self) {
+        let (now, clock) = (Instant::now(), crate::store::now());
+        let mut due = Vec::new();
+        for (name, entry) in &mut self.zones {
+            if entry.until.is_some_and(|until| until <= now) {
+                entry.until = None;
+                due.push(name.clone());
+            }
+        }
+        for (name, plan) in &self.world.plans {
+            if matches!(plan.hold, Some(reeve_state::plan::Hold::Backoff { until }) if until <= clock) {
+                due.push(name.clone());
+            }
+        }
+        if !due.is_empty() {
+            self.why = "retry";
+        }
+        for name in due {
+            self.scope.look(&name);
+        }
+    }
+
+    async fn asked(&mut self, asked: super::control::Asked, source: &std::path::Path) {
+        use crate::controller::Ask;
+        let answer = match asked.ask {
+            Ask::Info => Tell::Info(ControllerInfo {
+                pid: std::process::id() as i32,
+                source: source.to_owned(),
+                since: self.since,
+                passes: self.passes,
+                zones: self.world.facts.zones.len(),
+            }),
+            Ask::Pass { patience_ms } => {
+                self.why = "asked";
+                self.reload(source).await;
+                if let Some(problem) = &self.problem {
+                    Tell::Error(problem.clone())
+                } else {
+                    self.scope = Scope::All;
+                    for entry in self.zones.values_mut() {
+                        (entry.failures, entry.until) = (0, None);
+                    }
+                    if let Ok(mut listeners) = self.listeners.lock() {
+                        listeners.push(asked.tell.clone());
+                    }
+                    let until = Instant::now().checked_add(Duration::from_millis(patience_ms));
+                    let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
+                    self.followers.push(Follower { tell: asked.tell, until });
+                    return;
+                }
+            }
+            Ask::Retry { zone } => self.retry(&zone),
+        };
+        let _ = asked.tell.send(answer);
+    }
+
+    fn retry(&mut self, zone: &str) -> Tell {
+        if !self.world.facts.zones.contains_key(zone) && !self.world.wanted.contains_key(zone) {
+            return Tell::Error(format!("there is no zone {zone}"));
+        }
+        let mut memory = self.world.memories.get(zone).cloned().unwrap_or_default();
+        memory.policy.restarts = memory.policy.restarts.retried();
+        let files = ZoneFiles::new(self.host.places(), zone);
+        if files.run().is_dir()
+            && let Err(error) = files.remember(&memory)
+        {
+            return Tell::Error(error.to_string());
+        }
+        if let Some(entry) = self.zones.get_mut(zone) {
+            (entry.failures, entry.until) = (0, None);
+        }
+        self.why = "retry";
+        self.scope.look(zone);
+        Tell::Done
+    }
+
+    /// Answers those who wait for everything to be settled.
+    fn serve_followers(&mut self) {
+        if self.followers.is_empty() || !self.scope.is_empty() {
+            return;
+        }
+        let (settled, now) = (settle::is_settled(self), Instant::now());
+        let (done, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.followers).into_iter().partition(|follower| settled || follower.until <= now);
+        self.followers = left;
+        for follower in done {
+            if let Ok(mut listeners) = self.listeners.lock() {
+                listeners.retain(|listener| !listener.same_channel(&follower.tell));
+            }
+            let _ = follower.tell.send(Tell::Outcome(settle::outcome(self)));
+        }
+    }
+}
+
+/// Tells the observer and all who listen on the socket.
+fn fan_out(observer: Observer, listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>) -> Observer {
+    Arc::new(move |notice: Notice| {
+        if let Ok(mut listeners) = listeners.lock() {
+            listeners.retain(|listener| listener.send(Tell::Notice(notice.clone())).is_ok());
+        }
+        (observer)(notice);
+    })
+}
+
+fn handler(kind: SignalKind) -> Result<Signal> {
+    signal(kind).on("sigaction", std::path::Path::new("signal"))
+}
+
+async fn sleep_until(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn beat(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,104 @@
+//! What of a plan may be walked now, when everything is settled, and how it ended.
+
+use std::collections::BTreeSet;
+
+use reeve_state::Transition;
+use reeve_state::condition::{self, ConditionType};
+use reeve_state::plan::{Action, Hold, ZonePlan};
+
+use super::engine::Engine;
+use crate::host::{Outcome, ZoneOutcome, ZoneResult};
+use crate::pass::Aim;
+
+/// Failed walks in a row after which a command that works once gives a zone up.
+const TRIES: u32 = 4;
+
+/// What of a plan may be walked now. Where another zone must be torn down first, that is this zone's own teardown: so two
+/// zones that swap what they have do not wait for each other.
+pub fn walkable(engine: &Engine, plan: &ZonePlan) -> Option<ZonePlan> {
+    if plan.steps.is_empty() {
+        return None;
+    }
+    if plan.after.iter().all(|other| is_torn_down(engine, other)) {
+        return Some(plan.clone());
+    }
+    let up = |transition: Transition| {
+        matches!(transition, Transition::Configure | Transition::Install | Transition::Ready | Transition::Boot)
+    };
+    let goes_up = plan.steps.iter().position(|step| match step.action {
+        Action::Transition(Transition::Reboot) => true,
+        Action::Transition(transition) => up(transition),
+        Action::Live => false,
+    });
+    let mut part = plan.clone();
+    part.steps.truncate(goes_up.unwrap_or(plan.steps.len()));
+    part.path.retain(|transition| !up(*transition) && *transition != Transition::Reboot);
+    part.to = part.steps.last().map_or(plan.from.known().copied(), |step| step.to);
+    let tears_down = part.steps.iter().any(|step| matches!(step.action, Action::Transition(_)));
+    tears_down.then_some(part)
+}
+
+fn is_torn_down(engine: &Engine, zone: &str) -> bool {
+    let busy = engine.zones.get(zone).is_some_and(|entry| entry.busy);
+    let goes_down = |plan: &ZonePlan| {
+        plan.path.iter().any(|transition| {
+            matches!(transition, Transition::Halt | Transition::Stop | Transition::Uninstall | Transition::Reboot)
+        })
+    };
+    !busy && !engine.world.plans.get(zone).is_some_and(goes_down)
+}
+
+/// The zones that it is about.
+fn zones(engine: &Engine) -> BTreeSet<String> {
+    match &engine.world.aim {
+        Aim::Down { zones, .. } => zones.clone(),
+        Aim::Manifests => engine.world.wanted.keys().chain(engine.world.plans.keys()).cloned().collect(),
+    }
+}
+
+/// Whether nothing is being done, and nothing will be without something happening first.
+pub fn is_settled(engine: &Engine) -> bool {
+    let open = |name: &String| {
+        let given_up = engine.zones.get(name).is_some_and(|entry| entry.failures >= TRIES);
+        let plan = engine.world.plans.get(name);
+        let waits = plan.is_some_and(|plan| matches!(plan.hold, Some(Hold::Backoff { .. })));
+        plan.is_some_and(|plan| !plan.steps.is_empty() || waits) && !given_up
+    };
+    !engine.zones.values().any(|entry| entry.busy) && !zones(engine).iter().any(open)
+}
+
+/// How each zone ended.
+pub fn outcome(engine: &Engine) -> Outcome {
+    let one = |name: String| {
+        let state = engine.world.state(&name);
+        ZoneOutcome { result: result(engine, &name), zone: name, state }
+    };
+    Outcome { zones: zones(engine).into_iter().map(one).collect() }
+}
+
+fn result(engine: &Engine, zone: &str) -> ZoneResult {
+    let Some(plan) = engine.world.plans.get(zone) else { return ZoneResult::Converged };
+    if let Some(outcome) = engine.world.outcomes.get(zone) {
+        if let Some((_, why)) = &outcome.halt_blocked {
+            return ZoneResult::Blocked(why.clone());
+        }
+        if let Some(why) = &outcome.failed {
+            return ZoneResult::Failed(why.clone());
+        }
+    }
+    let conditions = engine.world.statuses.get(zone).map(|status| status.conditions.as_slice()).unwrap_or_default();
+    match &plan.hold {
+        Some(Hold::Unknown { why }) => ZoneResult::Failed(why.clone()),
+        Some(Hold::FilesGone) => ZoneResult::Blocked(plan.reason.clone()),
+        Some(Hold::AwaitingConfirmation { .. } | Hold::Backoff { .. } | Hold::Suspended) => {
+            ZoneResult::Waiting(plan.reason.clone())
+        }
+        Some(Hold::Conflict { .. }) => ZoneResult::Waiting(plan.reason.clone()),
+        Some(Hold::Stay { .. }) if condition::holds(conditions, ConditionType::GaveUp) => {
+            ZoneResult::Blocked(plan.reason.clone())
+        }
+        Some(Hold::Stay { .. }) => ZoneResult::Waiting(plan.reason.clone()),
+        None if plan.steps.is_empty() => ZoneResult::Converged,
+        None => ZoneResult::Waiting(plan.reason.clone()),
+    }
+}

@@ -1,0 +1,158 @@
+//! Whole files, replaced in one step: written beside, then renamed. What must outlive a crash of the host is synced, the
+//! file and the folder; what ends with the boot anyway is not.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, OnFile, Result};
+
+/// The most bytes of one of Reeve's own files that are read.
+const READ_MAX: u64 = 16 << 20;
+
+/// Distinguishes the temporary names of threads that write the same file.
+static SERIAL: AtomicU32 = AtomicU32::new(0);
+
+/// Whether a file must outlive a crash of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Synced before it takes the place of the old one, and the folder after.
+    Synced,
+    /// As the page cache has it.
+    Volatile,
+}
+
+/// Makes a folder (and those above it) that only root may enter.
+///
+/// # Errors
+/// The folder that could not be made, or is something else.
+pub fn private_folder(path: &Path) -> Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).on("mkdir", path)?;
+    let found = fs::symlink_metadata(path).on("stat", path)?;
+    if !found.is_dir() {
+        return Err(Error::refused(format!("{} is no folder; remove it", path.display())));
+    }
+    if found.uid() != 0 {
+        return Err(Error::refused(format!("{0} does not belong to root; chown root {0}", path.display())));
+    }
+    if found.mode() & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).on("chmod", path)?;
+    }
+    Ok(())
+}
+
+/// Replaces `path` by `bytes`, mode 0600.
+///
+/// # Errors
+/// The file and the call that failed; the old content is still there then.
+pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".new-{}-{serial}", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let written = write_and_rename(&temporary, path, bytes, durability);
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary).on("open", temporary)?;
+    file.write_all(bytes).on("write", temporary)?;
+    if durability == Durability::Synced {
+        file.sync_all().on("fsync", temporary)?;
+    }
+    fs::rename(temporary, path).on("rename", path)?;
+    match (durability, path.parent()) {
+        (Durability::Synced, Some(folder)) => sync_folder(folder),
+        _ => Ok(()),
+    }
+}
+
+/// Makes what was created, renamed or removed in a folder outlive a crash.
+///
+/// # Errors
+/// The folder that could not be opened or synced.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).on("open", folder)?.sync_all().on("fsync", folder)
+}
+
+/// [`replace`] with the JSON of `value`.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<()> {
+    let mut bytes = serde_json::to_vec(value).map_err(std::io::Error::other).on("encode", path)?;
+    bytes.push(b'\n');
+    replace(path, &bytes, durability)
+}
+
+/// The content of a file of ours; none when it is not there.
+///
+/// # Errors
+/// When it is there and cannot be read, or is much too large.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match File::open(path) {
+        Ok(file) => {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut std::io::Read::take(file, READ_MAX), &mut bytes).on("read", path)?;
+            Ok(Some(bytes))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).on("open", path),
+    }
+}
+
+/// What is in a JSON file.
+#[derive(Debug)]
+pub enum Content<T> {
+    /// There is no such file.
+    Absent,
+    /// This.
+    Value(T),
+    /// Something that is not of this form: torn, of another version, somebody else's.
+    Bad(String),
+}
+
+/// Reads a JSON file.
+///
+/// # Errors
+/// When it is there and cannot be read; what can be read and is not of the form is [`Content::Bad`].
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Content<T>> {
+    Ok(match read(path)? {
+        None => Content::Absent,
+        Some(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(value) => Content::Value(value),
+            Err(error) => Content::Bad(format!("{}: {error}", path.display())),
+        },
+    })
+}
+
+/// Puts a bad file out of the way as `NAME.bad-<time>`, so that nothing stumbles over it again and nobody loses it.
+///
+/// # Errors
+/// When it cannot be renamed.
+pub fn set_aside(path: &Path) -> Result<PathBuf> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".bad-{}", super::now().0));
+    let aside = PathBuf::from(name);
+    fs::rename(path, &aside).on("rename", path)?;
+    Ok(aside)
+}
+
+/// Removes a file that may be gone already.
+///
+/// # Errors
+/// When it is there and cannot be removed.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).on("unlink", path),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,301 @@
+//! zoneadmd as the controller sees it: starting one, finding one that runs, asking it and hearing what it tells.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use reeve_kernel::cgroup::Cgroup;
+use reeve_kernel::channel::Channel;
+use reeve_kernel::error::{Context, Error as KernelError};
+use reeve_kernel::sys::{self, CStrings, Stack};
+use reeve_kernel::wire::{Adoption, Event, Reply, Request, Snapshot, StepName};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+
+use crate::error::{Error, OnFile, Result};
+use crate::places::Places;
+
+/// The program, linked statically by build.rs.
+static PROGRAM: &[u8] = include_bytes!(env!("ZONEADMD"));
+/// `MFD_EXEC`, Linux 6.3; older kernels have no such flag and make every memfd executable.
+const MFD_EXEC: u32 = 0x10;
+/// The socket on which a zoneadmd can be reached, in the zone's run folder.
+const SOCKET: &str = "zoneadmd.sock";
+/// How long a zoneadmd may take for an answer, beyond what the request itself allows. Its own waits (10 s for killed
+/// processes, 10 s for links) are shorter.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Descriptors that are handed to zoneadmd are first moved to numbers above those they end at.
+const SPARE: i32 = 10;
+
+/// A connection to the zoneadmd of one zone.
+#[derive(Debug)]
+pub struct Zoneadmd {
+    zone: String,
+    channel: Channel,
+    child: Child,
+    events: VecDeque<Event>,
+}
+
+/// The process, where this one started it and so has to reap it.
+#[derive(Debug, Default)]
+struct Child(Option<OwnedFd>);
+
+impl AsFd for Zoneadmd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
+}
+
+/// The program in a sealed memory file: what runs is what was built, whatever happens to files.
+fn program() -> Result<&'static OwnedFd> {
+    static SEALED: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(program) = SEALED.get() {
+        return Ok(program);
+    }
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let executable = flags | MemfdFlags::from_bits_retain(MFD_EXEC);
+    let file = match rustix::fs::memfd_create("zoneadmd", executable) {
+        Err(Errno::INVAL) => rustix::fs::memfd_create("zoneadmd", flags),
+        made => made,
+    }
+    .at("memfd_create", "zoneadmd")?;
+    let mut file = File::from(file);
+    std::io::Write::write_all(&mut file, PROGRAM).at("write", "memfd zoneadmd")?;
+    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&file, seals).at("fcntl", "F_ADD_SEALS")?;
+    let file = rustix::io::fcntl_dupfd_cloexec(&file, SPARE).at("fcntl", "F_DUPFD_CLOEXEC")?;
+    Ok(SEALED.get_or_init(|| file))
+}
+
+impl Zoneadmd {
+    /// Starts a zoneadmd for the zone in `cgroup`. It has no zone yet: the first request is Ready or Adopt.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn start(places: &Places, zone: &str, cgroup: &Cgroup) -> Result<Self> {
+        let (ours, theirs) = Channel::pair()?;
+        let above = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, SPARE).at("fcntl", "F_DUPFD_CLOEXEC");
+        let theirs = above(theirs.as_fd())?;
+        let log = above(log_file(&places.zone_run(zone))?.as_fd())?;
+        let null = above(File::open("/dev/null").on("open", Path::new("/dev/null"))?.as_fd())?;
+        let program = program()?;
+        let argv = CStrings::new(["zoneadmd", zone]);
+        let environment = CStrings::new::<&str>([]);
+        let mut body = || {
+            // Nothing of the terminal that the controller may have: Ctrl-C there must not end zones.
+            let _ = rustix::process::setsid();
+            let _ = rustix::process::chdir(c"/");
+            let given = [(&null, 0), (&log, 1), (&log, 2), (&theirs, 3)];
+            for (fd, number) in given {
+                if sys::dup_onto(fd.as_fd(), number).is_err() {
+                    return 127;
+                }
+            }
+            sys::cloexec_from(4);
+            sys::unblock_signals();
+            let _ = sys::fexecve(program.as_fd(), &argv, &environment);
+            127
+        };
+        let child = sys::vfork(0, Some(cgroup.as_fd()), &mut Stack::new(), &mut body)?;
+        Ok(Self { zone: zone.to_owned(), channel: ours, child: Child(Some(child.pidfd)), events: VecDeque::new() })
+    }
+
+    /// Connects to the zone's zoneadmd; none when none can be reached.
+    ///
+    /// # Errors
+    /// Another failure than that nobody is there.
+    pub fn connect(places: &Places, zone: &str) -> Result<Option<Self>> {
+        match Channel::connect(&places.zone_run(zone), SOCKET) {
+            Ok(channel) => {
+                Ok(Some(Self { zone: zone.to_owned(), channel, child: Child(None), events: VecDeque::new() }))
+            }
+            Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::CONNREFUSED)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Connects to the zone's zoneadmd, or starts one and has it take the zone over. One that runs but cannot be reached
+    /// (it was killed in the middle of something) is ended first.
+    ///
+    /// # Errors
+    /// The call that failed, or what the new zoneadmd said.
+    pub fn find_or_adopt(places: &Places, zone: &str, cgroup: &Cgroup, known: Option<i32>) -> Result<(Self, Snapshot)> {
+        if let Some(mut found) = Self::connect(places, zone)?
+            && let Ok(snapshot) = found.request(&Request::Status, Duration::ZERO, &mut |_, _| {})
+        {
+            return Ok((found, snapshot));
+        }
+        if let Some(pid) = known {
+            end_unreachable(zone, pid, cgroup)?;
+        }
+        let mut new = Self::start(places, zone, cgroup)?;
+        let adoption = Adoption {
+            zone: zone.to_owned(),
+            run_folder: places.zone_run(zone).display().to_string(),
+            cgroup: places.zone_cgroup(zone)?.display().to_string(),
+            alias: places.link_alias(zone),
+        };
+        let snapshot = new.request(&Request::Adopt(adoption), Duration::ZERO, &mut |_, _| {})?;
+        Ok((new, snapshot))
+    }
+
+    /// The channel, for who speaks for himself.
+    pub fn into_channel(self) -> Channel {
+        self.channel
+    }
+
+    fn gone(&self, what: impl Into<String>) -> Error {
+        Error::Zoneadmd { zone: self.zone.clone(), what: what.into() }
+    }
+
+    /// Asks, tells `on_step` of each step and its microseconds, and returns what is there when it is done. `allowed` is
+    /// what the request itself may take.
+    ///
+    /// # Errors
+    /// [`Error::Step`] with what zoneadmd says; [`Error::Zoneadmd`] when it went away or does not answer.
+    pub fn request(
+        &mut self,
+        request: &Request,
+        allowed: Duration,
+        on_step: &mut dyn FnMut(StepName, u32),
+    ) -> Result<Snapshot> {
+        self.channel.send(&request.to_bytes(), &[]).map_err(|error| self.gone(error.to_string()))?;
+        let deadline = Instant::now() + allowed + PATIENCE;
+        loop {
+            if !self.wait(deadline.saturating_duration_since(Instant::now()))? {
+                return Err(self.gone("does not answer"));
+            }
+            match self.receive()? {
+                Reply::Step(step, micros) => on_step(step, micros),
+                Reply::Done(snapshot) => return Ok(snapshot),
+                Reply::Failed(step, call, args, errno, reason) => {
+                    return Err(Error::Step { step: step.as_str().to_owned(), call, args, errno, reason });
+                }
+                Reply::Happened(event) => self.events.push_back(event),
+                other => return Err(self.gone(format!("answered {other:?}"))),
+            }
+        }
+    }
+
+    fn wait(&self, timeout: Duration) -> Result<bool> {
+        let mut polled = [PollFd::new(&self.channel, PollFlags::IN)];
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok();
+            match rustix::event::poll(&mut polled, left.as_ref()) {
+                Ok(ready) => return Ok(ready > 0),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(KernelError::os("poll", "zoneadmd", errno).into()),
+            }
+        }
+    }
+
+    fn receive(&self) -> Result<Reply> {
+        match self.channel.receive() {
+            Ok(Some(message)) => {
+                Reply::from_bytes(&message.bytes).map_err(|malformed| self.gone(malformed.to_string()))
+            }
+            Ok(None) => Err(self.gone("went away")),
+            Err(error) => Err(self.gone(error.to_string())),
+        }
+    }
+
+    /// What it told of its own accord so far, without waiting.
+    ///
+    /// # Errors
+    /// [`Error::Zoneadmd`] when it went away; what it told before is still returned by the next call of
+    /// [`Zoneadmd::take_events`].
+    pub fn drain(&mut self) -> Result<()> {
+        while self.wait(Duration::ZERO)? {
+            match self.receive()? {
+                Reply::Happened(event) => self.events.push_back(event),
+                other => tracing::debug!("zone {}: zoneadmd said {other:?}, which nobody waits for", self.zone),
+            }
+        }
+        Ok(())
+    }
+
+    /// Events that came in between; they are the caller's now.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        self.events.drain(..).collect()
+    }
+
+    /// Waits for a zoneadmd that says it ends, so that it is gone when this returns. One that was started by somebody
+    /// else is seen to close its end.
+    pub fn wait_end(mut self) {
+        if self.child.0.is_none() {
+            while self.wait(PATIENCE).unwrap_or(false) && self.receive().is_ok() {}
+        }
+        self.child.reap(WaitIdOptions::EXITED);
+    }
+}
+
+impl Child {
+    fn reap(&mut self, options: WaitIdOptions) {
+        if let Some(child) = self.0.take()
+            && !matches!(rustix::process::waitid(WaitId::PidFd(child.as_fd()), options), Ok(Some(_)))
+        {
+            zombies::add(child);
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.reap(WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        zombies::reap();
+    }
+}
+
+/// Children whose connection was given up before they ended.
+mod zombies {
+    use super::{AsFd, OwnedFd, WaitId, WaitIdOptions};
+    use std::sync::Mutex;
+
+    static LEFT: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
+
+    pub fn add(child: OwnedFd) {
+        if let Ok(mut left) = LEFT.lock() {
+            left.push(child);
+        }
+    }
+
+    pub fn reap() {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        if let Ok(mut left) = LEFT.lock() {
+            left.retain(|child| matches!(rustix::process::waitid(WaitId::PidFd(child.as_fd()), options), Ok(None)));
+        }
+    }
+}
+
+/// What zoneadmd says besides its answers, which is little: it is for whoever looks for a fault.
+fn log_file(run: &Path) -> Result<File> {
+    let path = run.join("zoneadmd.log");
+    OpenOptions::new().append(true).create(true).mode(0o600).open(&path).on("open", &path)
+}
+
+/// Ends a zoneadmd that does not answer. That it is one is seen by the cgroup that it is in.
+fn end_unreachable(zone: &str, pid: i32, cgroup: &Cgroup) -> Result<()> {
+    let Some(process) = Pid::from_raw(pid) else { return Ok(()) };
+    let pidfd = match rustix::process::pidfd_open(process, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return Ok(()),
+        opened => opened.at("pidfd_open", pid.to_string())?,
+    };
+    // Looked at after the descriptor was opened: it is this process and no later one of the same number.
+    let listed = cgroup.read("cgroup.procs")?;
+    if !listed.lines().any(|line| line.trim() == pid.to_string()) {
+        return Ok(());
+    }
+    tracing::warn!("zone {zone}: its zoneadmd (process {pid}) cannot be reached and is replaced");
+    let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+    let mut polled = [PollFd::new(&pidfd, PollFlags::IN)];
+    let limit = Timespec::try_from(PATIENCE).ok();
+    rustix::event::poll(&mut polled, limit.as_ref()).at("poll", "zoneadmd")?;
+    Ok(())
+}

@@ -1,0 +1,366 @@
+//! Walking: the steps of one zone's plan are carried out, and nothing is decided. For each transition the intent is
+//! written first, then comes the effect, then the zone is looked at again: done is what was seen. Then it is recorded.
+
+mod down;
+mod stage;
+mod up;
+
+use std::time::Instant;
+
+use reeve_kernel::wire::{EndOfInit, Event, StepName};
+use reeve_state::difference::Recorded;
+use reeve_state::journal::{self, Entry, Evidence, Phase};
+use reeve_state::observed::derive_state;
+use reeve_state::plan::{Action, Step, ZonePlan};
+use reeve_state::restart::{ExitKind, ExitReport};
+use reeve_state::status::{HaltBlockedReason, HistoryEntry, Outcome};
+use reeve_state::{Fact, Transition, ZoneFacts, ZoneState, lifecycle};
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::observe::ZoneSeen;
+use crate::progress::{Notice, Observer, StepPhase, StepProgress};
+use crate::store::zone::{Memory, ZoneFiles};
+use crate::supervisor::Zoneadmd;
+use stage::Stage;
+
+/// What a walk came to.
+#[derive(Debug)]
+pub struct Walked {
+    /// The zone as it was seen last.
+    pub seen: ZoneSeen,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Somebody else was at work on the zone since the plan was made: nothing was done, and a new plan is needed.
+    pub stale: bool,
+}
+
+/// One walk over one zone.
+pub struct Walk<'a> {
+    host: &'a Host,
+    plan: &'a ZonePlan,
+    source: Option<&'a str>,
+    observer: &'a Observer,
+    files: ZoneFiles,
+    zoneadmd: &'a mut Option<Zoneadmd>,
+    facts: ZoneFacts,
+    memory: Memory,
+    recorded: Option<Recorded>,
+    outcome: Outcome,
+}
+
+/// Walks `plan`, which was made from `seen`. `zoneadmd` is the connection that is held to the zone's zoneadmd, if any, and
+/// afterwards the one that there is then. `source` is where the manifest came from, for `zone.json`.
+pub fn walk(
+    host: &Host,
+    plan: &ZonePlan,
+    seen: ZoneSeen,
+    source: Option<&str>,
+    zoneadmd: &mut Option<Zoneadmd>,
+    observer: &Observer,
+) -> Walked {
+    let files = ZoneFiles::new(host.places(), &plan.name);
+    let ZoneSeen { facts, memory, recorded } = seen;
+    let outcome = Outcome::default();
+    let mut walk = Walk { host, plan, source, observer, files, zoneadmd, facts, memory, recorded, outcome };
+    let lock = match walk.files.lock() {
+        Ok(lock) => lock,
+        Err(error) => {
+            walk.outcome.failed = Some(error.to_string());
+            return walk.end(false);
+        }
+    };
+    if walk.files.journal(host.boot_id()) != walk.facts.journal {
+        walk.look(true);
+        return walk.end(true);
+    }
+    walk.run();
+    drop(lock);
+    walk.end(false)
+}
+
+impl Walk<'_> {
+    fn end(self, stale: bool) -> Walked {
+        let seen = ZoneSeen { facts: self.facts, memory: self.memory, recorded: self.recorded };
+        Walked { seen, outcome: self.outcome, stale }
+    }
+
+    fn run(&mut self) {
+        let stages = stage::stages(&self.plan.steps);
+        let mut history: Option<HistoryEntry> = None;
+        for (index, stage) in stages.iter().enumerate() {
+            let started = Instant::now();
+            let begun = crate::store::now();
+            let from = self.state();
+            let result = self.stage(stage);
+            if let Some(transition) = stage.transition {
+                let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let outcome = result.as_ref().err().map_or_else(|| "done".to_owned(), Error::to_string);
+                let to = self.state();
+                match &mut history {
+                    // The parts of a reboot are one entry.
+                    Some(entry) if entry.transition == transition && index > 0 => {
+                        entry.to = to;
+                        entry.took_ms += took_ms;
+                        entry.outcome = outcome;
+                    }
+                    _ => {
+                        self.outcome.walked.extend(history.take());
+                        history = Some(HistoryEntry { at: begun, transition, from, to, outcome, took_ms });
+                    }
+                }
+            }
+            if let Err(error) = result {
+                self.failed(stage, &error);
+                break;
+            }
+        }
+        self.outcome.walked.extend(history);
+        self.tell_state();
+    }
+
+    /// The state as the facts have it; none also when it is not known.
+    fn state(&self) -> Option<ZoneState> {
+        derive_state(&self.facts).known().copied()
+    }
+
+    fn stage(&mut self, stage: &Stage) -> Result<()> {
+        match stage.part {
+            stage::Part::Configure => self.configure(stage),
+            stage::Part::Install => self.install(stage),
+            stage::Part::Ready => self.ready(stage),
+            stage::Part::Boot => self.boot(stage),
+            stage::Part::Stop => self.stop(stage),
+            stage::Part::Halt => self.halt(stage),
+            stage::Part::Uninstall => self.uninstall(stage),
+            stage::Part::Unconfigure => self.unconfigure(stage),
+            stage::Part::Adopt => self.adopt(stage),
+            stage::Part::Limits => self.apply_limits(stage),
+            stage::Part::Links => self.repair_links(stage),
+            stage::Part::Record => self.record_manifest(stage),
+            stage::Part::Unknown => Err(Error::refused(format!("step {} is not known here", stage.first()))),
+        }
+    }
+
+    fn failed(&mut self, stage: &Stage, error: &Error) {
+        let step = match error {
+            Error::Step { step, .. } => plan_name(step).to_owned(),
+            _ => stage.first().to_owned(),
+        };
+        self.tell(stage, &step, StepPhase::Failed(error.to_string()), 0);
+        self.look(true);
+        if stage.is_volatile() {
+            // What is left of the intent says what was tried; without it the zone is as it is seen to be.
+            let phase = Phase::Failed { error: error.to_string() };
+            let _ = self.write_journal(stage, &step, phase);
+            self.facts.journal = self.files.journal(self.host.boot_id());
+            self.facts.halt_intent = self.facts.journal.as_ref().is_some_and(Entry::halt_intent);
+        }
+        if stage.part == stage::Part::Halt {
+            self.outcome.halt_blocked = Some((blocked_reason(error), blocked_message(error)));
+        }
+        self.outcome.failed = Some(error.to_string());
+    }
+
+    /// Looks at the zone again.
+    fn look(&mut self, mounts: bool) {
+        let seen = self.host.looker().zone(&self.plan.name, Some(&self.facts), mounts);
+        self.facts = seen.facts;
+        if self.recorded.is_none() {
+            self.recorded = seen.recorded;
+        }
+        // What is remembered is what this walk has; only it writes while it has the lock.
+        self.facts.last_exit = self.memory.policy.restarts.pending;
+    }
+
+    /// Fails unless the zone is seen in this state.
+    fn must_be(&self, state: Option<ZoneState>) -> Result<()> {
+        match derive_state(&self.facts) {
+            Fact::Known(found) if Some(found) == state => Ok(()),
+            Fact::Absent if state.is_none() => Ok(()),
+            Fact::Unknown { why } => Err(Error::refused(format!("what was done cannot be seen: {why}"))),
+            found => Err(Error::refused(format!(
+                "all steps were done, but the zone is seen {}, not {}",
+                lifecycle::state_name(found.known().copied()),
+                lifecycle::state_name(state)
+            ))),
+        }
+    }
+
+    /// Says in the journal what is about to be done, has been seen to be done, or failed.
+    fn write_journal(&mut self, stage: &Stage, step: &str, phase: Phase) -> Result<()> {
+        let evidence = match phase {
+            Phase::Done => self.evidence(),
+            _ => self.facts.journal.as_ref().map(|entry| entry.evidence.clone()).unwrap_or_default(),
+        };
+        let entry = Entry {
+            version: journal::VERSION,
+            boot_id: self.host.boot_id().to_owned(),
+            zone: self.plan.name.clone(),
+            zone_id: self.facts.zone_id,
+            transition: stage.transition,
+            path: self.plan.path.clone(),
+            step: step.to_owned(),
+            phase,
+            at: crate::store::now(),
+            evidence,
+        };
+        self.files.write_journal(&entry)?;
+        self.facts.halt_intent = entry.halt_intent();
+        self.facts.journal = Some(entry);
+        Ok(())
+    }
+
+    fn evidence(&self) -> Evidence {
+        Evidence {
+            namespaces: self.facts.namespaces.known().cloned().unwrap_or_default(),
+            zsched: self.facts.zsched.known().copied(),
+            zoneadmd: self.facts.zoneadmd.known().copied(),
+            init: self.facts.init.known().copied(),
+            environment: self.facts.environment,
+            cgroup: self
+                .facts
+                .cgroup
+                .is_known()
+                .then(|| format!("{}/zone.{}", self.host.places().cgroup(), self.plan.name)),
+            links: self.facts.links.known().into_iter().flatten().map(|link| link.host_name.clone()).collect(),
+        }
+    }
+
+    /// Records that the zone was seen in this state after a finished step, and keeps what is to be remembered.
+    fn commit(&mut self, state: ZoneState) -> Result<()> {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.state = state;
+            recorded.boot_id = self.host.boot_id().to_owned();
+            recorded.zone_id = self.facts.zone_id.filter(|_| state.is_active());
+            recorded.at = crate::store::now();
+        }
+        self.memory.recorded = self.recorded.clone();
+        self.files.remember(&self.memory)
+    }
+
+    /// Makes the plan's manifest the recorded one.
+    fn set_recorded(&mut self, state: ZoneState) {
+        let (Some(manifest), Some(digest)) = (&self.plan.manifest, &self.plan.digest) else { return };
+        self.recorded = Some(Recorded {
+            manifest: manifest.clone(),
+            digest: digest.clone(),
+            state,
+            boot_id: self.host.boot_id().to_owned(),
+            zone_id: self.facts.zone_id,
+            at: crate::store::now(),
+        });
+    }
+
+    fn tell(&self, stage: &Stage, step: &str, phase: StepPhase, took_us: u64) {
+        self.tell_step(stage.transition, step, phase, took_us);
+    }
+
+    fn tell_step(&self, transition: Option<Transition>, step: &str, phase: StepPhase, took_us: u64) {
+        (self.observer)(Notice::Step(StepProgress {
+            zone: self.plan.name.clone(),
+            transition,
+            step: step.to_owned(),
+            phase,
+            took_us,
+        }));
+    }
+
+    fn tell_state(&self) {
+        (self.observer)(Notice::State {
+            zone: self.plan.name.clone(),
+            state: self.state(),
+            zone_id: self.facts.zone_id.filter(|_| self.state().is_some_and(ZoneState::is_active)),
+        });
+    }
+
+    /// Does a stage that is one step.
+    fn single<T>(&mut self, stage: &Stage, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let step = stage.first().to_owned();
+        self.tell(stage, &step, StepPhase::Begun, 0);
+        let started = Instant::now();
+        let value = body(self)?;
+        self.tell(stage, &step, StepPhase::Done, micros(started));
+        Ok(value)
+    }
+
+    /// Takes in what zoneadmd told while it was asked.
+    fn hear(&mut self) {
+        let events = match self.zoneadmd.as_mut() {
+            Some(zoneadmd) => {
+                let drained = zoneadmd.drain();
+                let events = zoneadmd.take_events();
+                if drained.is_err() {
+                    *self.zoneadmd = None;
+                }
+                events
+            }
+            None => return,
+        };
+        note_events(&mut self.memory, &events);
+        self.facts.last_exit = self.memory.policy.restarts.pending;
+    }
+}
+
+/// Notes ends of init that nobody asked for. True when there was one.
+pub fn note_events(memory: &mut Memory, events: &[Event]) -> bool {
+    let mut noted = false;
+    for event in events {
+        if let Event::InitEnded(environment, end) = event {
+            noted |= note_end(memory, *environment, end);
+        }
+    }
+    noted
+}
+
+/// Notes the end of the environment that was started last; an end of another one is old news.
+pub fn note_end(memory: &mut Memory, environment: u32, end: &EndOfInit) -> bool {
+    if memory.environment != Some(environment) {
+        return false;
+    }
+    memory.environment = None;
+    let kind = match end {
+        EndOfInit::Exited(status) => ExitKind::Exited(*status),
+        EndOfInit::Signaled(signal) => ExitKind::Signaled(*signal),
+        EndOfInit::RebootInside => ExitKind::RebootInside,
+        EndOfInit::PoweroffInside => ExitKind::PoweroffInside,
+    };
+    let report = ExitReport { kind, at: crate::store::now(), environment };
+    memory.policy.restarts = memory.policy.restarts.noted(report);
+    true
+}
+
+/// The plan's name of a step that zoneadmd tells of.
+fn plan_name(step: &str) -> &str {
+    if step == StepName::Init.as_str() { reeve_state::plan::step_name::START_INIT } else { step }
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What holds a halt up, from where and how it failed.
+fn blocked_reason(error: &Error) -> HaltBlockedReason {
+    let Error::Step { step, call, args, .. } = error else { return HaltBlockedReason::CgroupBusy };
+    match (step.as_str(), call.as_str()) {
+        ("killProcesses", _) => HaltBlockedReason::TaskUninterruptible,
+        ("unconfigureDevices", _) => HaltBlockedReason::DeviceBusy,
+        ("unplumb", _) => HaltBlockedReason::NetdevBusy,
+        ("unmount", _) => HaltBlockedReason::MountBusy,
+        (_, "wait") if args.starts_with("link") => HaltBlockedReason::NetdevBusy,
+        (_, "wait") => HaltBlockedReason::NamespaceReferenced,
+        _ => HaltBlockedReason::CgroupBusy,
+    }
+}
+
+fn blocked_message(error: &Error) -> String {
+    format!("{error}; end what holds it, the halt is tried again by itself (at once: reeve retry)")
+}
+
+/// A step of a plan belongs to this transition; none for a live one.
+fn transition_of(step: &Step) -> Option<Transition> {
+    match step.action {
+        Action::Transition(transition) => Some(transition),
+        Action::Live => None,
+    }
+}

@@ -1,0 +1,105 @@
+//! The way down: stop, halt, uninstall, unconfigure.
+
+use std::time::Duration;
+
+use reeve_kernel::wire::Request;
+use reeve_state::journal::Phase;
+use reeve_state::plan::step_name;
+use reeve_state::{Fact, Transition, ZoneFacts, ZoneState};
+
+use super::Walk;
+use super::stage::{Part, Stage};
+use super::up::Steps;
+use crate::error::{Error, Result};
+use crate::install;
+use crate::resolve;
+use crate::store::ids::{IdRanges, ZoneIds};
+use crate::store::zone::typed;
+
+impl Walk<'_> {
+    /// How init is asked to end: as the configuration says that the zone runs with.
+    fn ending(&self) -> (i32, u32, Duration) {
+        let recorded = self.recorded.as_ref().map(|recorded| &recorded.manifest);
+        let manifest = recorded.or(self.plan.manifest.as_ref());
+        let zone = manifest.and_then(|manifest| typed(&self.plan.name, manifest).ok());
+        // Without a configuration that can be read: SIGTERM and ten seconds, as the manifest's own default.
+        let (signal, timeout) = zone.map_or((15, Duration::from_secs(10)), |zone| resolve::ending(&zone));
+        (signal, u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX), timeout)
+    }
+
+    /// A stop that cannot finish becomes a halt.
+    pub(super) fn stop(&mut self, stage: &Stage) -> Result<()> {
+        let (signal, millis, timeout) = self.ending();
+        self.write_journal(stage, stage.first(), Phase::Intent)?;
+        let mut steps = Steps::begin(self, stage);
+        self.reach()?;
+        // From here on its end is asked for, and none that the restart policy has to answer.
+        self.memory.environment = None;
+        let stopped = self.ask(&Request::Stop(signal, millis), timeout, &mut steps);
+        if let Err(error) = stopped {
+            tracing::warn!("zone {}: the stop cannot finish ({error}), so it becomes a halt", self.plan.name);
+            let halt = Stage {
+                part: Part::Halt,
+                transition: Some(Transition::Halt),
+                steps: step_name::HALT.iter().map(|name| (*name).to_owned()).collect(),
+            };
+            self.halt(&halt)?;
+            return Err(error);
+        }
+        self.hear();
+        self.look(false);
+        self.must_be(Some(ZoneState::Ready))?;
+        self.write_journal(stage, stage.last(), Phase::Done)?;
+        self.commit(ZoneState::Ready)
+    }
+
+    pub(super) fn halt(&mut self, stage: &Stage) -> Result<()> {
+        let (signal, millis, timeout) = self.ending();
+        self.write_journal(stage, stage.first(), Phase::Intent)?;
+        let mut steps = Steps::begin(self, stage);
+        self.reach()?;
+        self.memory.environment = None;
+        let zone_id = self.facts.zone_id;
+        self.ask(&Request::Halt(signal, millis), timeout, &mut steps)?;
+        if let Some(zoneadmd) = self.zoneadmd.take() {
+            zoneadmd.wait_end();
+        }
+        self.look(true);
+        self.write_journal(stage, stage.last(), Phase::Done)?;
+        self.must_be(Some(self.bottom()))?;
+        if let Some(id) = zone_id {
+            ZoneIds::new(self.host.places().run()).release(&self.plan.name, id)?;
+        }
+        self.commit(ZoneState::Installed)
+    }
+
+    /// What a halt leaves: Installed, or less where somebody took the files away under the zone.
+    fn bottom(&self) -> ZoneState {
+        if self.facts.installed.is_absent() { ZoneState::Configured } else { ZoneState::Installed }
+    }
+
+    pub(super) fn uninstall(&mut self, stage: &Stage) -> Result<()> {
+        self.single(stage, |walk| {
+            if walk.state().is_some_and(ZoneState::is_active) {
+                return Err(Error::refused("the zone is active; its files stay"));
+            }
+            install::uninstall(walk.host.places(), &walk.plan.name)?;
+            walk.facts.installed = walk.host.looker().installation(&walk.plan.name);
+            Ok(())
+        })?;
+        self.must_be(Some(ZoneState::Configured))?;
+        self.commit(ZoneState::Configured)
+    }
+
+    pub(super) fn unconfigure(&mut self, stage: &Stage) -> Result<()> {
+        self.single(stage, |walk| {
+            let places = walk.host.places();
+            walk.files.unconfigure()?;
+            IdRanges::new(places.state()).release(&walk.plan.name)
+        })?;
+        self.facts = ZoneFacts { configured: Fact::Absent, ..ZoneFacts::absent(&self.plan.name) };
+        self.memory = crate::store::zone::Memory::default();
+        self.recorded = None;
+        Ok(())
+    }
+}
