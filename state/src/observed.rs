@@ -131,6 +131,9 @@ pub struct ZoneFacts {
     pub configured: Fact<RecordedConfig>,
     /// installed.json and zonepath/root.
     pub installed: Fact<InstalledFacts>,
+    /// installed.json is there and the root that it names is not: `installed` is Absent, but not because of an uninstall.
+    #[serde(default)]
+    pub root_missing: bool,
     /// The zone's path, where one is configured.
     pub zonepath: Option<String>,
     /// The supervisor in the global zone.
@@ -195,6 +198,7 @@ impl ZoneFacts {
             zone_id: None,
             configured: Fact::Absent,
             installed: Fact::Absent,
+            root_missing: false,
             zonepath: None,
             zoneadmd: Fact::Absent,
             zsched: Fact::Absent,

@@ -191,9 +191,22 @@ pub struct Input<'a> {
 /// The plan for every zone that is wanted or seen.
 pub fn plan(input: &Input<'_>) -> Plan {
     let names: BTreeSet<&String> = input.wanted.keys().chain(input.facts.zones.keys()).collect();
-    let mut zones: Vec<ZonePlan> =
-        names.iter().map(|name| with_subject(input, name, |s| zone::plan(s, None))).collect();
-    let holdings = order::Holdings::of(&zones, input.recorded);
+    plan_zones(input, names.into_iter())
+}
+
+/// The plan for some zones only. The facts and records of the others count all the same: what one of them has and is not
+/// about to give up is not free. Costs nothing for them unless a zone is to be brought up.
+pub fn plan_some(input: &Input<'_>, names: &BTreeSet<String>) -> Plan {
+    plan_zones(input, names.iter())
+}
+
+fn plan_zones<'a>(input: &Input<'_>, names: impl Iterator<Item = &'a String>) -> Plan {
+    let mut zones: Vec<ZonePlan> = names.map(|name| with_subject(input, name, |s| zone::plan(s, None))).collect();
+    let needs = |zone: &ZonePlan| zone.path.iter().any(|t| matches!(t, Transition::Ready | Transition::Install));
+    let holdings = match zones.iter().any(needs) {
+        true => order::Holdings::of(input.facts, input.recorded),
+        false => order::Holdings::default(),
+    };
     // A zone that is held back may be the one that another was waiting for: until nobody new is held back.
     loop {
         let conflicts = order::conflicts(&zones, &holdings);

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use super::{Hold, ZonePlan};
 use crate::difference::Recorded;
 use crate::lifecycle::{Transition, ZoneState};
+use crate::observed::{Fact, HostFacts, derive_state};
 use crate::wanted;
 
 /// What only one zone at a time can have, and who has it now.
+#[derive(Default)]
 pub(super) struct Holdings {
     /// Addresses of active zones.
     addresses: HashMap<IpAddr, BTreeSet<String>>,
@@ -27,19 +29,25 @@ struct Clash {
 }
 
 impl Holdings {
-    pub(super) fn of(zones: &[ZonePlan], recorded: &BTreeMap<String, Recorded>) -> Self {
-        let mut out = Holdings { addresses: HashMap::new(), paths: BTreeMap::new() };
-        for zone in zones {
-            let (Some(state), Some(recorded)) = (zone.from.known(), recorded.get(&zone.name)) else { continue };
-            if state.is_active() {
+    pub(super) fn of(facts: &HostFacts, recorded: &BTreeMap<String, Recorded>) -> Self {
+        let mut out = Holdings::default();
+        for (name, seen) in &facts.zones {
+            let Some(recorded) = recorded.get(name) else { continue };
+            // What is not known to be given up is not free.
+            let (active, files) = match derive_state(seen) {
+                Fact::Known(state) => (state.is_active(), state != ZoneState::Configured),
+                Fact::Absent => (false, false),
+                Fact::Unknown { .. } => (true, true),
+            };
+            if active {
                 for address in wanted::net(&recorded.manifest).iter().filter_map(|net| net.address) {
-                    out.addresses.entry(address.address()).or_default().insert(zone.name.clone());
+                    out.addresses.entry(address.address()).or_default().insert(name.clone());
                 }
             }
             if let Some(path) = wanted::zonepath(&recorded.manifest)
-                && *state != ZoneState::Configured
+                && files
             {
-                out.paths.entry(path.into()).or_default().insert(zone.name.clone());
+                out.paths.entry(path.into()).or_default().insert(name.clone());
             }
         }
         out

@@ -216,13 +216,16 @@ impl Subject<'_> {
     }
 
     /// Whether the files of the zone have gone without an uninstall: perhaps the disk is not mounted. Installing anew
-    /// over that is nothing to be done unasked.
-    fn files_vanished(&self, state: Option<ZoneState>) -> bool {
-        let installed = self.recorded.is_some_and(|r| height(Some(r.state)) >= 2);
+    /// over that is nothing to be done unasked. A record of an earlier boot of the host does not count: the state in it
+    /// may be what was wanted rather than what was seen.
+    fn files_gone(&self, state: Option<ZoneState>) -> bool {
+        let recorded = self.recorded.filter(|r| r.boot_id == self.boot_id);
+        let installed = recorded.is_some_and(|r| height(Some(r.state)) >= 2);
         let was_about_to = |t: Transition| matches!(t, Transition::Install | Transition::Uninstall);
         let unfinished = self.facts.unfinished().and_then(|entry| entry.transition).is_some_and(was_about_to);
         let up = state.is_some_and(ZoneState::is_active);
-        self.facts.installed.is_absent() && (up || (state == Some(Configured) && installed && !unfinished))
+        let down = state == Some(Configured) && (self.facts.root_missing || installed) && !unfinished;
+        self.facts.installed.is_absent() && (up || down)
     }
 
     /// Fields whose change would lose data, and for which nobody has said that it may.
@@ -281,7 +284,7 @@ impl Subject<'_> {
         self.answer_exit(state, wanted, &mut course);
         course.bottom = lower(course.bottom, course.target);
         let confirmed = self.policy.confirmed.as_deref() == Some(wanted.digest.as_str());
-        if self.files_vanished(state) && height(course.bottom) <= 2 && (height(state) > 2 || !confirmed) {
+        if self.files_gone(state) && height(course.bottom) <= 2 && (height(state) > 2 || !confirmed) {
             // A zone that is up may stay up; once it is down there is nothing to bring up.
             course.bottom = lower(state, Some(Installed));
             course.target = course.bottom;
