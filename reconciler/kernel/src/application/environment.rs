@@ -10,13 +10,14 @@
 use crate::application::privileges;
 use crate::error::{Context, Error, Result};
 use crate::mount::{self, Shape};
-use crate::platform::file_systems::{EMPTY_FILE, EMPTY_FOLDER, ZONE, tmpfs};
+use crate::platform::file_systems::{EMPTY_FILE, EMPTY_FOLDER, tmpfs};
 use crate::sys::{
-    self, CStrings, Child, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, Stack, flags,
+    self, CStrings, Child, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, Stack, flags,
 };
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::ffi::CString;
+use std::path::Path;
 
 /// Files of proc that tell of the host or act on it, and are masked. Their own permissions refuse zone root already;
 /// this holds where a permission is forgotten.
@@ -107,14 +108,15 @@ pub(super) fn spawn(
     }
 }
 
-/// The mounts that belong to this environment alone, and the zone's tree as the root.
+/// The mounts that belong to this environment alone. The caller's root is the zone's tree already.
 fn mount_environment(platform: Platform<'_>) -> Result<()> {
-    let zone = mount::open_in(rustix::fs::CWD, &ZONE[1..])?;
+    let zone = mount::open_folder(Path::new("/"))?;
+    let masks = Masks::open(zone.as_fd())?;
     let quiet = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     let proc = mount::create("proc", &[], quiet)?;
     let target = mount::mount_point(zone.as_fd(), "/proc", Shape::Folder, platform.id_base)?;
     mount::attach(proc.as_fd(), target.as_fd(), "/proc")?;
-    mask(proc.as_fd())?;
+    masks.cover(proc.as_fd())?;
 
     let run = tmpfs(platform.tmpfs_bytes, 0o755, platform.id_base, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
     let target = mount::mount_point(zone.as_fd(), "/run", Shape::Folder, platform.id_base)?;
@@ -125,25 +127,36 @@ fn mount_environment(platform: Platform<'_>) -> Result<()> {
     let cgroups = mount::create("cgroup2", &[], quiet)?;
     // sysfs has this folder wherever the kernel has control groups.
     let target = mount::open_in(zone.as_fd(), "/sys/fs/cgroup")?;
-    mount::attach(cgroups.as_fd(), target.as_fd(), "/sys/fs/cgroup")?;
-    mount::pivot_into(zone.as_fd())
+    mount::attach(cgroups.as_fd(), target.as_fd(), "/sys/fs/cgroup")
 }
 
-fn mask(proc: BorrowedFd<'_>) -> Result<()> {
-    for (names, empty) in [(&MASKED_FILES[..], EMPTY_FILE), (&MASKED_FOLDERS[..], EMPTY_FOLDER)] {
-        for name in names {
-            let target = match mount::open_in(proc, name) {
-                Ok(target) => target,
-                // Not every kernel has every one of them.
-                Err(error) if error.errno() == Some(Errno::NOENT) => continue,
-                Err(error) => return Err(error),
-            };
-            let cover = mount::copy(rustix::fs::CWD, empty)?;
-            mount::set_attributes(cover.as_fd(), MOUNT_ATTR_RDONLY, None)?;
-            mount::attach(cover.as_fd(), target.as_fd(), name)?;
-        }
+/// The empty file and the empty folder that masks are copies of, opened before the new proc covers them.
+struct Masks {
+    file: OwnedFd,
+    folder: OwnedFd,
+}
+
+impl Masks {
+    fn open(zone: BorrowedFd<'_>) -> Result<Self> {
+        Ok(Self { file: mount::open_in(zone, EMPTY_FILE)?, folder: mount::open_in(zone, EMPTY_FOLDER)? })
     }
-    Ok(())
+
+    fn cover(&self, proc: BorrowedFd<'_>) -> Result<()> {
+        for (names, empty) in [(&MASKED_FILES[..], &self.file), (&MASKED_FOLDERS[..], &self.folder)] {
+            for name in names {
+                let target = match mount::open_in(proc, name) {
+                    Ok(target) => target,
+                    // Not every kernel has every one of them.
+                    Err(error) if error.errno() == Some(Errno::NOENT) => continue,
+                    Err(error) => return Err(error),
+                };
+                // A copy keeps the flags of the mount it is of, which is read-only.
+                let cover = mount::copy(empty.as_fd(), "")?;
+                mount::attach(cover.as_fd(), target.as_fd(), name)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// From here on the child is inside the zone's user and mount namespace. Takes on the zone's root, its streams and its

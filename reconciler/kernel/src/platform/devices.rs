@@ -3,11 +3,12 @@
 
 use crate::error::{Context, Result};
 use crate::mount::{self, Shape};
-use crate::platform::file_systems::{ZONE, tmpfs};
+use crate::platform::file_systems::tmpfs;
 use crate::sys::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::pty::OpenptFlags;
+use std::path::Path;
 
 /// Name, major and minor number of the nodes in every zone's /dev, all of mode 0666 (Documentation/admin-guide/devices.txt).
 const NODES: [(&str, u32, u32); 6] =
@@ -34,12 +35,12 @@ pub struct Console {
     pub slave: OwnedFd,
 }
 
-/// Makes /dev below the zone's tree, and the console.
+/// Makes /dev in the zone's tree, which is the caller's root, and the console.
 ///
 /// # Errors
 /// The call that failed.
 pub fn create(id_base: u32, tmpfs_bytes: u64) -> Result<Console> {
-    let zone = mount::open_in(rustix::fs::CWD, &ZONE[1..])?;
+    let zone = mount::open_folder(Path::new("/"))?;
     let dev = tmpfs(256 * 1024, 0o755, id_base, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
     let target = mount::mount_point(zone.as_fd(), "/dev", Shape::Folder, id_base)?;
     mount::attach(dev.as_fd(), target.as_fd(), "/dev")?;
@@ -102,7 +103,7 @@ pub fn open_terminal(pts: BorrowedFd<'_>, id_base: u32) -> Result<(OwnedFd, Owne
 /// # Errors
 /// As [`open_terminal`].
 pub fn login_terminal(id_base: u32) -> Result<(OwnedFd, OwnedFd)> {
-    let pts = mount::open_in(rustix::fs::CWD, &format!("{}/dev/pts", &ZONE[1..]))?;
+    let pts = mount::open_in(mount::open_folder(Path::new("/"))?.as_fd(), "/dev/pts")?;
     open_terminal(pts.as_fd(), id_base)
 }
 
@@ -112,7 +113,7 @@ pub fn login_terminal(id_base: u32) -> Result<(OwnedFd, OwnedFd)> {
 /// EBUSY while something holds one of them.
 pub fn remove() -> Result<()> {
     for name in ["console", "shm", "pts", ""] {
-        mount::unmount(format!("{ZONE}/dev/{name}").trim_end_matches('/'))?;
+        mount::unmount(format!("/dev/{name}").trim_end_matches('/'))?;
     }
     Ok(())
 }

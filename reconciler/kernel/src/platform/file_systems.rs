@@ -1,8 +1,10 @@
-//! The zone's file systems. zsched's own root is a small tmpfs, the stage; the zone's tree stands at /zone in it: an
-//! overlay of what install put under zonepath/root (read-only, its IDs mapped into the zone's range) and of what the
-//! zone wrote (zonepath/upper, in the zone's own IDs), then /usr of the host where it is shared, /sys, and the
-//! configured file systems in their order. /dev is the devices' step; /proc and /run belong to each application
-//! environment.
+//! The zone's file systems. The root is an overlay of what install put under zonepath/root (read-only, its IDs mapped
+//! into the zone's range) and of what the zone wrote (zonepath/upper, in the zone's own IDs); then come /usr of the host
+//! where it is shared, /sys, and the configured file systems in their order. /dev is the devices' step; /proc and /run
+//! belong to each application environment, and /proc holds what its masks are made of until then.
+//!
+//! All of it is built on a small tmpfs, the stage, before the root is moved to it; a halt moves the root to a new stage
+//! to be able to unmount it.
 
 use crate::error::{Context, Error, Result};
 use crate::mount::{self, Shape};
@@ -14,17 +16,19 @@ use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
 use std::path::Path;
 
-/// Where the zone's tree stands in zsched's mount namespace.
-pub const ZONE: &str = "/zone";
-/// An empty file of the stage, which masks are made of.
-pub const EMPTY_FILE: &str = "/empty";
-/// An empty folder of the stage, which masks are made of.
-pub const EMPTY_FOLDER: &str = "/none";
+/// An empty file, which masks are made of. An application environment's own /proc covers it.
+pub const EMPTY_FILE: &str = "/proc/empty";
+/// An empty folder, which masks are made of.
+pub const EMPTY_FOLDER: &str = "/proc/none";
+/// Where the zone's tree stands below the stage of a halt.
+const OLD: &str = "old";
 
 /// What is mounted for the zone, in the order in which it was, so that it can be taken down in the reverse order.
 #[derive(Debug)]
 pub struct FileSystems {
     mounted: Vec<String>,
+    /// Whether the root has been moved to the stage of a halt.
+    staged: bool,
 }
 
 impl FileSystems {
@@ -37,10 +41,9 @@ impl FileSystems {
         rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
             .at("mount", "/, MS_PRIVATE|MS_REC")?;
         let stage = enter_stage(Path::new(&spec.run_folder))?;
-        let mut built = Self { mounted: Vec::new() };
+        let mut built = Self { mounted: vec![String::new()], staged: false };
         mount_root(spec, user_ns)?;
         let zone = mount::open_in(stage.as_fd(), "zone")?;
-        built.mounted.push(ZONE.to_owned());
         if spec.host_usr {
             let usr = share(Path::new("/usr"), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV, Some(user_ns))?;
             built.attach(usr.as_fd(), zone.as_fd(), "/usr", Shape::Folder, spec.id_base)?;
@@ -51,7 +54,9 @@ impl FileSystems {
         for resource in &spec.file_systems {
             built.mount_resource(resource, zone.as_fd(), user_ns, spec.id_base)?;
         }
-        mount::pivot_into(stage.as_fd())?;
+        let masks = make_masks()?;
+        built.attach(masks.as_fd(), zone.as_fd(), "/proc", Shape::Folder, spec.id_base)?;
+        mount::pivot_into(zone.as_fd())?;
         Ok(built)
     }
 
@@ -65,7 +70,7 @@ impl FileSystems {
     ) -> Result<()> {
         let target = mount::mount_point(zone, dir, shape, owner)?;
         mount::attach(mount, target.as_fd(), dir)?;
-        self.mounted.push(format!("{ZONE}{dir}"));
+        self.mounted.push(dir.to_owned());
         Ok(())
     }
 
@@ -95,26 +100,51 @@ impl FileSystems {
     /// # Errors
     /// EBUSY with the mount point while something holds it; what was mounted before it then stays.
     pub fn unmount(&mut self) -> Result<()> {
+        if !self.staged {
+            leave_zone()?;
+            self.staged = true;
+        }
         while let Some(path) = self.mounted.last() {
-            mount::unmount(path)?;
+            mount::unmount(&format!("/{OLD}{path}"))?;
             self.mounted.pop();
         }
         Ok(())
     }
 }
 
+fn make_stage(folders: &[&str]) -> Result<OwnedFd> {
+    let flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    let stage = mount::create("tmpfs", &[("size", "64k"), ("nr_inodes", "16"), ("mode", "0755")], flags)?;
+    for name in folders {
+        rustix::fs::mkdirat(&stage, *name, Mode::from_raw_mode(0o755)).at("mkdirat", name)?;
+    }
+    Ok(stage)
+}
+
 /// Mounts the stage over the zone's run folder, which is ours alone, and goes there.
 fn enter_stage(run_folder: &Path) -> Result<OwnedFd> {
-    let flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-    let stage = mount::create("tmpfs", &[("size", "64k"), ("nr_inodes", "32"), ("mode", "0755")], flags)?;
+    let stage = make_stage(&["zone", "lower", "data"])?;
     mount::attach(stage.as_fd(), mount::open_folder(run_folder)?.as_fd(), "stage")?;
-    for name in ["zone", "lower", "data", "none"] {
-        rustix::fs::mkdirat(&stage, name, Mode::from_raw_mode(0o755)).at("mkdirat", name)?;
-    }
-    let create = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-    drop(rustix::fs::openat(&stage, "empty", create, Mode::from_raw_mode(0o444)).at("openat", "empty")?);
     rustix::process::fchdir(&stage).at("fchdir", "stage")?;
     Ok(stage)
+}
+
+/// Moves the caller's root from the zone's tree to a new stage, with the tree below it.
+fn leave_zone() -> Result<()> {
+    let stage = make_stage(&[OLD])?;
+    mount::attach(stage.as_fd(), mount::open_in(rustix::fs::CWD, "/proc")?.as_fd(), "stage")?;
+    rustix::process::fchdir(&stage).at("fchdir", "stage")?;
+    rustix::process::pivot_root(".", OLD).at("pivot_root", format!("., {OLD}"))?;
+    rustix::process::chdir("/").at("chdir", "/")
+}
+
+/// What the masks of /proc are copies of.
+fn make_masks() -> Result<OwnedFd> {
+    let masks = make_stage(&["none"])?;
+    let create = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+    drop(rustix::fs::openat(&masks, "empty", create, Mode::from_raw_mode(0o444)).at("openat", "empty")?);
+    mount::set_attributes(masks.as_fd(), MOUNT_ATTR_RDONLY, None)?;
+    Ok(masks)
 }
 
 /// Mounts the overlay at `zone` below the current folder, the stage. Its layers are named relative to the stage, so that
