@@ -202,10 +202,17 @@ impl Subject<'_> {
             course = Course { bottom: here, target: here, hold: Some(hold.clone()) };
         }
         let mut work = self.downward(state, course.bottom);
+        let record = conflict.is_none() && self.is_to_be_recorded(&course, wanted, &manifest);
         if conflict.is_none() {
-            work.extend(self.live(state, &course, wanted, &manifest, &differences));
+            work.extend(self.live(state, &course, &manifest, &differences));
         }
+        // What is made anew on the way up is recorded first, so that a walk which breaks off is not taken for a change that
+        // is still to be made. Where nothing of that changed, the disk need not be waited for.
+        let anew = |d: &Difference| d.price > Price::Live && d.recorded != d.desired && !waiting.contains(&d.field);
+        let (first, last) = if differences.iter().any(anew) { (record, false) } else { (false, record) };
+        work.extend(first.then_some(Work::Live(step_name::RECORD)));
         work.extend(up(course.bottom, course.target).into_iter().map(Work::Transition));
+        work.extend(last.then_some(Work::Live(step_name::RECORD)));
         let mut plan = self.laid_out(state, &work);
         plan.goal = Some(wanted.goal());
         plan.hold = course.hold;
@@ -295,13 +302,16 @@ impl Subject<'_> {
 
     /// What the restart policy says, where init ended and the zone is wanted running from the same manifest.
     fn answer_exit(&self, state: Option<ZoneState>, wanted: &Wanted, course: &mut Course) {
+        if wanted.goal() != Running || (self.facts.last_exit.is_none() && self.policy.restarts.pending.is_none()) {
+            return;
+        }
         let history = match self.facts.last_exit {
             Some(exit) => self.policy.restarts.noted(exit),
             None => self.policy.restarts.clone(),
         };
         let alive = state == Some(Running) && self.facts.init.is_known();
         let Some(exit) = history.pending else { return };
-        if alive || height(state) < 2 || wanted.goal() != Running || !history.is_about(&wanted.digest) {
+        if alive || height(state) < 2 || !history.is_about(&wanted.digest) {
             return;
         }
         let policy = wanted::restart_policy(&wanted.manifest);
@@ -325,36 +335,32 @@ impl Subject<'_> {
         }
     }
 
-    /// What is done on the zone as it is, between the way down and the way up. The record comes last: what it says has
-    /// been seen.
+    /// What is done on the zone as it is, between the way down and the way up.
     fn live(
         &self,
         state: Option<ZoneState>,
         course: &Course,
-        wanted: &Wanted,
         manifest: &Value,
         differences: &[Difference],
     ) -> Vec<Work> {
         let mut out = Vec::new();
         if matches!(state, Some(Ready | Running)) && height(course.bottom) >= 4 {
-            let limits = Limits::of(manifest);
-            if self.facts.cgroup.known().is_some_and(|cgroup| !limits.hold_in(cgroup)) {
+            let limits = || Limits::of(manifest);
+            if !differences.is_empty() && self.facts.cgroup.known().is_some_and(|cgroup| !limits().hold_in(cgroup)) {
                 out.push(Work::Live(step_name::APPLY_LIMITS));
             }
             if differences.iter().any(|d| d.field == "net" && d.price == Price::Live) {
                 out.push(Work::Live(step_name::REPAIR_LINKS));
             }
         }
-        if course.hold == Some(Hold::FilesGone) {
-            // The record is what tells that there were files.
-            return out;
-        }
-        let recorded = self.recorded.is_some_and(|r| r.manifest == *manifest && r.digest == wanted.digest);
-        // Without a zone there is no configuration yet: configure writes it.
-        if !recorded && height(course.bottom) > 0 {
-            out.push(Work::Live(step_name::RECORD));
-        }
         out
+    }
+
+    /// Whether the record does not say what the plan makes of the zone. Without a zone there is no record yet: configure
+    /// writes it. Where files have gone, the record is what tells that there were some.
+    fn is_to_be_recorded(&self, course: &Course, wanted: &Wanted, manifest: &Value) -> bool {
+        let recorded = self.recorded.is_some_and(|r| r.digest == wanted.digest && r.manifest == *manifest);
+        !recorded && height(course.bottom) > 0 && course.hold != Some(Hold::FilesGone)
     }
 }
 

@@ -97,10 +97,16 @@ pub fn wants(name: &str, spec: Value) -> Wanted {
     for (key, value) in spec.as_object().expect("a spec is an object") {
         document["spec"][key] = value.clone();
     }
-    let zone = Zone::deserialize(&document).expect("a manifest");
-    let text = document.to_string();
+    from_document(&document)
+}
+
+/// What a manifest wants.
+pub fn from_document(document: &Value) -> Wanted {
+    let zone = Zone::deserialize(document).expect("a manifest");
+    let wanted = Wanted::new(&zone, "", None, "/var/lib/reeve/zonepaths");
+    let text = wanted.manifest.to_string();
     let digest = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    Wanted::new(&zone, &format!("{digest:016x}"), None, "/var/lib/reeve/zonepaths")
+    Wanted { digest: format!("{digest:016x}"), ..wanted }
 }
 
 pub fn process(pid: i32) -> Fact<ProcessId> {
