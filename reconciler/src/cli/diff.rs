@@ -1,0 +1,221 @@
+//! `diff`: what differs between manifests and host, field by field, with cause and price. Exit code as diff(1)'s.
+
+use reeve_state::difference::{Cause, Difference, Price};
+use reeve_state::plan::ZonePlan;
+use serde::Serialize;
+use serde_json::Value;
+use similar::{ChangeTag, TextDiff};
+
+use super::failure::exit;
+use super::input::Manifests;
+use super::output::{self, BOLD, FAINT, Format, FormatArguments, GREEN, List, PLAIN, RED, Table, YELLOW};
+use super::plan::text as text_of;
+use super::{Context, Done, safe_text};
+
+/// A value of so many characters is shown on one line.
+const SHORT: usize = 48;
+
+/// What `diff` takes.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    manifests: Manifests,
+    #[command(flatten)]
+    format: FormatArguments,
+}
+
+/// A zone that differs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Differing<'a> {
+    name: &'a str,
+    differences: &'a [Difference],
+    reason: &'a str,
+}
+
+/// Shows what differs; changes nothing and takes no lock.
+pub fn diff(context: &Context, arguments: &Arguments) -> Done {
+    let set = arguments.manifests.load(context)?;
+    let host = context.host()?;
+    let planned = host.plan(&set);
+    let differing: Vec<&ZonePlan> = planned.plan.zones.iter().filter(|zone| differs(zone)).collect();
+    let format = arguments.format.format;
+    match format {
+        Format::Json | Format::Yaml => {
+            let item = |zone: &&'_ ZonePlan| -> Value {
+                let item = Differing { name: &zone.name, differences: &zone.differences, reason: &zone.reason };
+                serde_json::to_value(item).unwrap_or_default()
+            };
+            output::print_document(format, &List::new(differing.iter().map(item).collect()))?;
+        }
+        Format::Md => output::print(&table(&differing).render(format))?,
+        Format::Table if differing.is_empty() && !context.quiet => output::complain("nothing differs"),
+        Format::Table => output::print(&text(&differing))?,
+    }
+    Ok(if differing.is_empty() { exit::DONE } else { exit::DIFFERS })
+}
+
+/// A zone without a manifest has no fields that differ, but something is to be done with it, or waits to be.
+fn differs(zone: &ZonePlan) -> bool {
+    !zone.differences.is_empty() || !zone.steps.is_empty() || (zone.digest.is_none() && zone.hold.is_some())
+}
+
+fn text(zones: &[&ZonePlan]) -> String {
+    let mut out = String::new();
+    for zone in zones {
+        out += &format!("{BOLD}{}{PLAIN}  {}\n", zone.name, text_of::path(zone));
+        let all = zone.from.is_absent();
+        let fields =
+            zone.differences.iter().filter(|one| all || text_of::shown(zone).any(|shown| shown.field == one.field));
+        out.extend(fields.map(|one| difference(one, "  ")));
+        if zone.differences.is_empty() {
+            out += &format!("  {}\n", safe_text::line(&zone.reason));
+        }
+    }
+    out
+}
+
+fn table(zones: &[&ZonePlan]) -> Table {
+    let mut table = Table::new(&["ZONE", "FIELD", "RECORDED", "OBSERVED", "DESIRED", "CAUSE", "PRICE"]);
+    let shown = |value: &Option<Value>| value.as_ref().map(short).unwrap_or_default();
+    for zone in zones {
+        for one in &zone.differences {
+            table.row([
+                zone.name.clone(),
+                one.field.clone(),
+                shown(&one.recorded),
+                shown(&one.observed),
+                shown(&one.desired),
+                cause_name(one.cause).into(),
+                price_name(one.price).into(),
+            ]);
+        }
+        if zone.differences.is_empty() {
+            let cells = [zone.name.as_str(), "-", "-", "-", "-", zone.reason.as_str(), "-"];
+            table.row(cells.map(str::to_owned));
+        }
+    }
+    table
+}
+
+/// One difference, in a line or, where the values are long, as a comparison line by line.
+pub fn difference(one: &Difference, indent: &str) -> String {
+    let label = format!("{FAINT}({}, {}){PLAIN}", cause_name(one.cause), price_name(one.price));
+    if let Some(words) = own_words(&one.field) {
+        return format!("{indent}{YELLOW}~{PLAIN} {words} {label}\n");
+    }
+    // What is there now, as far as that is seen; else what was recorded.
+    let there = if one.observed.is_some() { &one.observed } else { &one.recorded };
+    let (there, desired) = (there.as_ref().unwrap_or(&Value::Null), one.desired.as_ref().unwrap_or(&Value::Null));
+    let field = &one.field;
+    let (from, to) = (short(there), short(desired));
+    let mut out = if from.chars().count().max(to.chars().count()) <= SHORT {
+        format!("{indent}{YELLOW}~{PLAIN} {field}: {RED}{from}{PLAIN} > {GREEN}{to}{PLAIN} {label}\n")
+    } else {
+        format!("{indent}{YELLOW}~{PLAIN} {field} {label}\n{}", long(there, desired, indent))
+    };
+    if matches!(one.cause, Cause::Both)
+        && let Some(recorded) = &one.recorded
+    {
+        out += &format!("{indent}    recorded: {}\n", short(recorded));
+    }
+    out
+}
+
+/// Reeve's own fields, in words.
+fn own_words(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "digest" => "the manifest was changed",
+        "record" => "nothing is recorded of the zone: it is taken over as it is",
+        "zoneadmd" => "zoneadmd is gone: a new one takes the zone over",
+        "platform" => "the virtual platform is not whole",
+        _ => return None,
+    })
+}
+
+fn short(value: &Value) -> String {
+    match value {
+        Value::Null => "none".into(),
+        Value::String(text) => safe_text::line(text),
+        other => safe_text::line(&other.to_string()),
+    }
+}
+
+fn long(from: &Value, to: &Value, indent: &str) -> String {
+    let (from, to) = (lines(from), lines(to));
+    let diff = TextDiff::from_lines(&from, &to);
+    let mut out = String::new();
+    for change in diff.grouped_ops(1).iter().flatten().flat_map(|op| diff.iter_changes(op)) {
+        let (colour, sign) = match change.tag() {
+            ChangeTag::Delete => (RED, '-'),
+            ChangeTag::Insert => (GREEN, '+'),
+            ChangeTag::Equal => (FAINT, ' '),
+        };
+        let line = safe_text::line(change.value().trim_end_matches('\n'));
+        out += &format!("{indent}    {colour}{sign} {line}{PLAIN}\n");
+    }
+    out
+}
+
+/// A value over several lines: text as it is, the rest as YAML.
+fn lines(value: &Value) -> String {
+    let text = match value {
+        Value::Null => return String::new(),
+        Value::String(text) => text.clone(),
+        other => serde_saphyr::to_string(other).unwrap_or_else(|_| other.to_string()),
+    };
+    format!("{}\n", text.trim_end())
+}
+
+fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Change => "change",
+        Cause::Drift => "drift",
+        Cause::Both => "change and drift",
+        Cause::HostBoot => "host boot",
+        Cause::Adopted => "adopted",
+        Cause::Unfinished => "unfinished",
+    }
+}
+
+fn price_name(price: Price) -> &'static str {
+    match price {
+        Price::Live => "live",
+        Price::Restart => "restart",
+        Price::Rebuild => "rebuild",
+        Price::Reinstall => "reinstall",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(recorded: Value, desired: Value) -> String {
+        let one = Difference {
+            field: "init.command".into(),
+            recorded: Some(recorded),
+            desired: Some(desired),
+            observed: None,
+            cause: Cause::Change,
+            price: Price::Restart,
+        };
+        anstream::adapter::strip_str(&difference(&one, "")).to_string()
+    }
+
+    #[test]
+    fn short_values_take_a_line() {
+        assert_eq!(shown(json!(["/bin/a"]), json!(null)), "~ init.command: [\"/bin/a\"] > none (change, restart)\n");
+    }
+
+    #[test]
+    fn long_values_are_compared_by_line() {
+        let words = |last: &str| json!(["/usr/bin/perl", "-e", format!("use strict;\nlisten;\n{last}\n"), "--"]);
+        let shown = shown(words("print 1;"), words("print 2;"));
+        assert!(shown.starts_with("~ init.command (change, restart)\n"), "{shown}");
+        assert!(shown.contains("-     print 1;") || shown.contains("-   print 1;"), "{shown}");
+        assert!(shown.contains("print 2;") && !shown.contains("perl"), "{shown}");
+    }
+}

@@ -1,0 +1,113 @@
+//! `stop`, `halt`, `reboot` and `retry`: what somebody asks of zones by name, whatever their manifests say.
+
+use std::sync::Arc;
+
+use reeve::controller::{Controller, ControllerInfo};
+use reeve::host::{Outcome, ZoneOutcome, ZoneResult};
+use reeve::{Goal, Host, Notice, Observer};
+use reeve_state::lifecycle::state_name;
+
+use super::failure::{Failure, code_of, exit};
+use super::{Context, Done, output, progress, safe_text, zones};
+
+/// What `stop`, `halt` and `reboot` take.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// The zones
+    #[arg(required = true, value_name = "ZONE")]
+    zones: Vec<String>,
+}
+
+/// What `retry` takes.
+#[derive(clap::Args, Debug)]
+pub struct RetryArguments {
+    /// The zones: NAME…, or `zone NAME…`
+    #[arg(required = true, value_name = "ZONE")]
+    words: Vec<String>,
+}
+
+/// Carries out one transition on each of the zones, all at once.
+pub fn imperative(context: &Context, goal: Goal, arguments: &Arguments) -> Done {
+    let host = context.host()?;
+    let mut code = exit::DONE;
+    let mut outcome = Outcome::default();
+    for done in ask(context, &host, goal, &arguments.zones) {
+        match done {
+            Ok(done) => outcome.zones.push(done),
+            Err(failure) => {
+                failure.print();
+                code = exit::ERROR;
+            }
+        }
+    }
+    for zone in &outcome.zones {
+        tell(context, zone)?;
+        if let Some(next) = told_of_controller(context, zone) {
+            output::complain(&format!("{}: {next}", zone.zone));
+        }
+    }
+    Ok(if code == exit::DONE { code_of(&outcome) } else { code })
+}
+
+/// Asks for a transition of each of the zones, all at once, and shows what goes on.
+pub fn ask(context: &Context, host: &Host, goal: Goal, names: &[String]) -> Vec<Result<ZoneOutcome, Failure>> {
+    let teller = progress::start(context, names);
+    let observer = without_what_comes_next(zones::controller(context), teller.observer());
+    let done = std::thread::scope(|scope| {
+        let ask = |name: &'_ String| host.imperative(name, goal, &observer).map_err(Failure::from);
+        let asked: Vec<_> = names.iter().map(|name| scope.spawn(move || ask(name))).collect();
+        asked.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(Failure::new("it broke off")))).collect()
+    });
+    teller.finish();
+    done
+}
+
+/// What a controller does next is said at the end ([`told_of_controller`]), with more than is known while at work.
+fn without_what_comes_next(info: Option<ControllerInfo>, observer: Observer) -> Observer {
+    let Some(info) = info else { return observer };
+    let controller = format!("(process {})", info.pid);
+    Arc::new(move |notice| match &notice {
+        Notice::Message { text, .. } if text.contains(&controller) => {}
+        _ => observer(notice),
+    })
+}
+
+fn tell(context: &Context, zone: &ZoneOutcome) -> Result<(), Failure> {
+    let state = output::paint_state(state_name(zone.state));
+    match &zone.result {
+        ZoneResult::Converged if context.quiet => Ok(()),
+        ZoneResult::Converged => output::print(&format!("{}: {state}\n", zone.zone)),
+        ZoneResult::Waiting(why) | ZoneResult::Blocked(why) | ZoneResult::Failed(why) => {
+            output::complain(&format!("{}: {state}: {}", zone.zone, safe_text::lines(why, "  ")));
+            Ok(())
+        }
+    }
+}
+
+/// What was asked for may be against what a controller keeps the zone at: what it will do.
+pub fn told_of_controller(context: &Context, zone: &ZoneOutcome) -> Option<String> {
+    let info = zones::controller(context).filter(|_| !context.quiet)?;
+    let next = zones::controller_next(context, &info, &zone.zone, zone.state);
+    Some(format!("recorded as an event; {}", safe_text::line(&next)))
+}
+
+/// Makes zones be tried again at once.
+pub fn retry(context: &Context, arguments: &RetryArguments) -> Done {
+    let names = match arguments.words.as_slice() {
+        [kind, names @ ..] if kind == "zone" && !names.is_empty() => names,
+        names => names,
+    };
+    let host = context.host()?;
+    let mut controller = Controller::connect(&context.places)?;
+    for name in names {
+        match &mut controller {
+            Some(controller) => controller.retry(name)?,
+            None => host.retry(name)?,
+        }
+        if !context.quiet {
+            let by = if controller.is_some() { "now" } else { "by the next `reeve apply` or `reeve run`" };
+            output::print(&format!("{name}: is tried again {by}\n"))?;
+        }
+    }
+    Ok(exit::DONE)
+}

@@ -1,0 +1,51 @@
+//! The manifests that a command is given.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use reeve::source;
+use reeve_schema::ManifestSet;
+
+use super::failure::Failure;
+use super::{Context, output};
+
+/// The manifests of a command.
+#[derive(Args, Clone, Debug)]
+pub struct Manifests {
+    /// A manifest, or a folder of manifests and folders
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+}
+
+impl Manifests {
+    /// Reads and checks them.
+    ///
+    /// # Errors
+    /// What could not be read, or every problem at once.
+    pub fn load(&self, context: &Context) -> Result<ManifestSet, Failure> {
+        let set = load(context, std::slice::from_ref(&self.path))?;
+        if set.zones.is_empty() && !context.quiet {
+            output::complain(&format!("{} has no manifest: no zone is wanted", self.path.display()));
+        }
+        Ok(set)
+    }
+
+    /// Where they are, absolute, as locks and controllers name it.
+    pub fn source(&self) -> PathBuf {
+        absolute(&self.path)
+    }
+}
+
+/// Reads and checks manifests as one set.
+///
+/// # Errors
+/// As [`Manifests::load`].
+pub fn load(context: &Context, paths: &[PathBuf]) -> Result<ManifestSet, Failure> {
+    Ok(source::load(paths, &context.places.zonepaths())?)
+}
+
+/// The one name of a path, whatever it is called from wherever.
+pub fn absolute(path: &Path) -> PathBuf {
+    let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    std::fs::canonicalize(path).unwrap_or_else(|_| absolute())
+}

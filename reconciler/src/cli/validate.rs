@@ -1,0 +1,74 @@
+//! `validate` and `schema`: about manifests alone. They need neither root nor cgroups.
+
+use std::path::PathBuf;
+
+use reeve::source::{self, LoadError};
+use reeve_schema::{ManifestSet, Problems};
+
+use super::failure::{Failure, exit};
+use super::output::{self, Format, FormatArguments, List, Table, count};
+use super::{Context, Done};
+
+/// What `validate` takes.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// Manifests, or folders of them; they are checked as one set
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    format: FormatArguments,
+}
+
+/// Says every problem of the manifests, or how many zones they have.
+pub fn validate(context: &Context, arguments: &Arguments) -> Done {
+    let format = arguments.format.format;
+    match source::load(&arguments.paths, &context.places.zonepaths()) {
+        Ok(set) => {
+            right(context, format, &set)?;
+            Ok(exit::DONE)
+        }
+        Err(LoadError::Problems(problems)) => {
+            wrong(format, problems)?;
+            Ok(exit::ERROR)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn right(context: &Context, format: Format, set: &ManifestSet) -> Result<(), Failure> {
+    match format {
+        Format::Json | Format::Yaml => output::print_document(format, &List::<()>::new(Vec::new())),
+        _ if context.quiet => Ok(()),
+        _ => {
+            let mut files: Vec<&str> = set.zones.values().map(|zone| zone.origin.file.as_str()).collect();
+            files.sort_unstable();
+            files.dedup();
+            let (zones, files) = (count(set.zones.len(), "zone"), count(files.len(), "file"));
+            output::print(&format!("{zones} in {files}, no problem\n"))
+        }
+    }
+}
+
+fn wrong(format: Format, problems: Problems) -> Result<(), Failure> {
+    match format {
+        Format::Json | Format::Yaml => output::print_document(format, &List::new(problems.0)),
+        Format::Md => {
+            let mut table = Table::new(&["PLACE", "FIELD", "PROBLEM", "HELP"]);
+            for problem in problems.0 {
+                let place = format!("{}:{}:{}", problem.file, problem.line, problem.column);
+                table.row([place, problem.field, problem.message, problem.help]);
+            }
+            output::print(&table.render(format))
+        }
+        Format::Table => {
+            output::complain(&output::paint_problems(&problems.to_string()));
+            Ok(())
+        }
+    }
+}
+
+/// Prints the JSON Schema, as it is checked in under `schema/json`.
+pub fn schema() -> Done {
+    output::print_document(Format::Json, &reeve_schema::json_schema())?;
+    Ok(exit::DONE)
+}

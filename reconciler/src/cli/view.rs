@@ -1,0 +1,110 @@
+//! The live view of `reeve run` on a terminal: a table of the zones that is drawn again when something changes, with
+//! what was said last below it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reeve::{Host, Notice, StepPhase};
+use reeve_state::condition::{self, ConditionType};
+use reeve_state::status::ZoneStatus;
+
+use super::live::{self, Block};
+use super::output::{BOLD, FAINT, Format, PLAIN, count};
+use super::progress::{Display, Told, line};
+use super::zones;
+
+/// How many messages stay below the table.
+const MESSAGES: usize = 6;
+/// The shortest time between two looks at the zones.
+const LOOK_AFTER: Duration = Duration::from_millis(150);
+
+/// The view.
+pub struct View {
+    host: Arc<Host>,
+    source: PathBuf,
+    block: Block<io::Stdout>,
+    zones: Vec<ZoneStatus>,
+    /// The step that each zone is in.
+    steps: BTreeMap<String, String>,
+    said: VecDeque<String>,
+    looked: Option<Instant>,
+    /// Something happened since the last look.
+    changed: bool,
+}
+
+impl View {
+    /// A view of the zones of `host`, which follow `source`.
+    pub fn new(host: Arc<Host>, source: PathBuf, block: Block<io::Stdout>) -> Self {
+        let (steps, said) = (BTreeMap::new(), VecDeque::new());
+        Self { host, source, block, zones: Vec::new(), steps, said, looked: None, changed: true }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.said.extend(text.lines().map(str::to_owned));
+        let surplus = self.said.len().saturating_sub(MESSAGES);
+        self.said.drain(..surplus);
+    }
+
+    fn look(&mut self) {
+        if self.changed && self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_AFTER) {
+            self.zones = self.host.status().items;
+            (self.changed, self.looked) = (false, Some(Instant::now()));
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let converged = |zone: &&ZoneStatus| condition::holds(&zone.conditions, ConditionType::Converged);
+        let done = self.zones.iter().filter(converged).count();
+        let source = self.source.display();
+        let all = count(self.zones.len(), "zone");
+        let mut lines = vec![format!("{BOLD}{all}{PLAIN} from {source}, {done} as wanted"), String::new()];
+        let mut table = super::output::Table::new(&zones::COLUMNS);
+        for zone in &self.zones {
+            let mut row = zones::row(zone, self.host.now());
+            if let Some(step) = self.steps.get(&zone.name) {
+                row[6].clone_from(step);
+            }
+            table.row(row);
+        }
+        lines.extend(table.render(Format::Table).lines().map(str::to_owned));
+        lines.push(String::new());
+        lines.extend(self.said.iter().cloned());
+        lines.push(format!("{FAINT}Ctrl-C ends this; the zones stay as they are{PLAIN}"));
+        lines
+    }
+}
+
+impl Display for View {
+    fn tell(&mut self, told: Told) -> bool {
+        match told {
+            Told::Notice(notice) => {
+                if let Notice::Step(step) = &notice {
+                    match step.phase {
+                        StepPhase::Begun => drop(self.steps.insert(step.zone.clone(), step.step.clone())),
+                        StepPhase::Done | StepPhase::Failed(_) => drop(self.steps.remove(&step.zone)),
+                    }
+                }
+                if let Some(line) = line(&notice, false) {
+                    self.say(&line);
+                }
+            }
+            Told::Log(text) => self.say(&text),
+            Told::End => {}
+        }
+        self.changed = true;
+        true
+    }
+
+    fn draw(&mut self) {
+        self.look();
+        let lines = self.lines();
+        self.block.draw(&lines, live::size());
+    }
+
+    fn stale_after(&self) -> Option<Duration> {
+        Some(if self.changed { LOOK_AFTER } else { Duration::from_secs(1) })
+    }
+}
