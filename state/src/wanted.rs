@@ -51,14 +51,19 @@ pub fn typed(manifest: &Value) -> Result<Zone, serde_json::Error> {
     Zone::deserialize(manifest)
 }
 
-/// A field of the manifest, by JSON pointer; `None` where it is not there or is not a `T`.
-fn field<T: DeserializeOwned>(manifest: &Value, pointer: &str) -> Option<T> {
-    manifest.pointer(pointer).and_then(|value| T::deserialize(value).ok())
+/// A field of the manifest, by its path; `None` where it is not there or is not a `T`. (`Value::pointer` would do, but
+/// takes a third of the time of planning a quiet zone.)
+fn field<T: DeserializeOwned>(manifest: &Value, path: &[&str]) -> Option<T> {
+    at(manifest, path).and_then(|value| T::deserialize(value).ok())
+}
+
+fn at<'a>(manifest: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    path.iter().try_fold(manifest, |value, key| value.get(key))
 }
 
 /// `spec.state`; running where the manifest does not say.
 pub fn goal(manifest: &Value) -> ZoneState {
-    match field(manifest, "/spec/state").unwrap_or_default() {
+    match field(manifest, &["spec", "state"]).unwrap_or_default() {
         DesiredState::Installed => ZoneState::Installed,
         DesiredState::Ready => ZoneState::Ready,
         DesiredState::Running => ZoneState::Running,
@@ -67,26 +72,26 @@ pub fn goal(manifest: &Value) -> ZoneState {
 
 /// `spec.deletion`; halt where the manifest does not say, or says what this version does not know.
 pub fn deletion(manifest: &Value) -> Deletion {
-    field(manifest, "/spec/deletion").unwrap_or_default()
+    field(manifest, &["spec", "deletion"]).unwrap_or_default()
 }
 
 /// `spec.init.restart`; always where the manifest does not say.
 pub fn restart_policy(manifest: &Value) -> Restart {
-    field(manifest, "/spec/init/restart").unwrap_or_default()
+    field(manifest, &["spec", "init", "restart"]).unwrap_or_default()
 }
 
 /// `spec.init.haltTimeout` in milliseconds.
 pub fn halt_timeout_ms(manifest: &Value) -> u64 {
     let default = reeve_schema::manifest::Init::default_halt_timeout;
-    u64::from(field::<TimeSpan>(manifest, "/spec/init/haltTimeout").unwrap_or_else(default).millis())
+    u64::from(field::<TimeSpan>(manifest, &["spec", "init", "haltTimeout"]).unwrap_or_else(default).millis())
 }
 
 /// `spec.net`; empty where there is none.
 pub fn net(manifest: &Value) -> Vec<Net> {
-    field(manifest, "/spec/net").unwrap_or_default()
+    field(manifest, &["spec", "net"]).unwrap_or_default()
 }
 
 /// `spec.zonepath`.
 pub fn zonepath(manifest: &Value) -> Option<&str> {
-    manifest.pointer("/spec/zonepath").and_then(Value::as_str)
+    at(manifest, &["spec", "zonepath"]).and_then(Value::as_str)
 }

@@ -174,6 +174,9 @@ impl Subject<'_> {
 
     /// A plan with the steps of `work`.
     fn laid_out(&self, state: Option<ZoneState>, work: &[Work]) -> ZonePlan {
+        if work.is_empty() {
+            return self.empty(derive_state(self.facts), state);
+        }
         let current = self.recorded.map(|r| &r.manifest).or(self.wanted.map(|w| &w.manifest));
         let halt_timeout = wanted::halt_timeout_ms(current.unwrap_or(&Value::Null));
         let (steps, to) = steps(state, work, halt_timeout);
