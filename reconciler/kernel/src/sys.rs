@@ -551,7 +551,15 @@ pub fn set_title(words: &[&str]) {
         // refers to it: std copied the arguments at start.
         unsafe { ptr::copy_nonoverlapping(title.as_ptr(), start as *mut u8, title.len()) };
     }
-    if let Some(Ok(name)) = words.first().map(|word| CString::new(*word)) {
+    if let Some(word) = words.first() {
+        set_name(word);
+    }
+}
+
+/// Sets the thread's name (comm of proc(5)), cut to 15 bytes.
+pub fn set_name(name: &str) {
+    let bytes: Vec<u8> = name.bytes().take(15).collect();
+    if let Ok(name) = CString::new(bytes) {
         let _ = rustix::thread::set_name(&name);
     }
 }

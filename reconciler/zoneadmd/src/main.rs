@@ -24,10 +24,14 @@ const CHANNEL: i32 = 3;
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
     let name = arguments.next().unwrap_or_default();
+    // Executed by descriptor, the kernel names the process after a memory file. The name that pgrep -l shows has room
+    // for 15 bytes: the zone's is part of it as far as it goes, and whole in the arguments.
     if name == "init" {
+        sys::set_name("init");
         let command: Vec<String> = arguments.collect();
         return ExitCode::from(application::init::run(&command) as u8);
     }
+    sys::set_name(&format!("zoneadmd {}", arguments.next().unwrap_or_default()));
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
