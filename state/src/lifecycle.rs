@@ -1,7 +1,7 @@
 //! The states of a zone and THE table of transitions between them. Every path, diagram, help text and error message
 //! about what a zone may do next is made from [`EDGES`]; nothing else in Reeve knows a legal move.
 //!
-//! Sources: seed [0017], [0043], [0057]-[0069], [0082]-[0086]; zones(7). "None" (no zone of that name) is `Option::None`.
+//! Sources: seed \[0017\], \[0043\], \[0057\]-\[0069\], \[0082\]-\[0086\]; zones(7). "None" (no zone of that name) is `Option::None`.
 
 use std::fmt;
 
@@ -48,7 +48,7 @@ impl ZoneState {
         }
     }
 
-    /// Whether the zone is active: something of it is in the kernel, it has an ID and a zoneadmd (seed [0045], [0057]).
+    /// Whether the zone is active: something of it is in the kernel, it has an ID and a zoneadmd (seed \[0045\], \[0057\]).
     pub const fn is_active(self) -> bool {
         matches!(self, ZoneState::Ready | ZoneState::Running | ZoneState::ShuttingDown | ZoneState::Down)
     }
@@ -78,13 +78,13 @@ pub enum Transition {
     Configure,
     /// Put the files of the root in place.
     Install,
-    /// Bring the virtual platform up (order: seed [0045], [0065]).
+    /// Bring the virtual platform up (order: seed \[0045\], \[0065\]).
     Ready,
     /// Start the application environment.
     Boot,
     /// End the application environment; the platform and the ID stay.
     Stop,
-    /// End everything, through shutting_down and down (order: seed [0067]).
+    /// End everything, through shutting_down and down (order: seed \[0067\]).
     Halt,
     /// Halt and come up again with a new ID.
     Reboot,

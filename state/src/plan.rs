@@ -5,6 +5,8 @@ mod order;
 mod request;
 pub mod step_name;
 mod steps;
+mod way;
+mod words;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};

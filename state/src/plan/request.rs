@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::steps::{Work, steps};
-use super::zone::{down, height};
+use super::way::{down, height};
 use super::{Hold, ZonePlan, step_name};
 use crate::difference::Recorded;
 use crate::lifecycle::{IllegalTransition, Transition, ZoneState, step};

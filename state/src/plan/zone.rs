@@ -6,16 +6,18 @@ use reeve_schema::Deletion;
 use serde_json::Value;
 
 use super::steps::{Work, steps};
+use super::way::{down, height, lower, up};
+use super::words::reason;
 use super::{Hold, ZonePlan, ZonePolicy, step_name};
-use crate::difference::{Cause, Difference, Price, Recorded, differences};
-use crate::lifecycle::{Transition, ZoneState, state_name};
+use crate::difference::{Difference, Price, Recorded, differences};
+use crate::lifecycle::{Transition, ZoneState};
 use crate::limits::Limits;
 use crate::observed::{Fact, ZoneFacts, derive_state};
 use crate::restart::{Decision, decide};
 use crate::time::Timestamp;
 use crate::wanted::{self, Wanted};
 
-use ZoneState::{Configured, Down, Installed, Ready, Running, ShuttingDown};
+use ZoneState::{Configured, Installed, Ready, Running};
 
 /// All that is known of one zone.
 pub(super) struct Subject<'a> {
@@ -54,48 +56,6 @@ pub(super) fn plan(s: &Subject<'_>, conflict: Option<&Hold>) -> ZonePlan {
         Some(wanted) => s.bring_to(state, wanted, conflict),
         None => s.let_go(state),
     }
-}
-
-/// How high a state is: what a teardown lowers and a bring-up raises. A halting zone counts as just above Installed.
-pub(super) fn height(state: Option<ZoneState>) -> u8 {
-    match state {
-        None => 0,
-        Some(Configured) => 1,
-        Some(Installed) => 2,
-        Some(Down | ShuttingDown) => 3,
-        Some(Ready) => 4,
-        Some(Running) => 5,
-    }
-}
-
-fn lower(a: Option<ZoneState>, b: Option<ZoneState>) -> Option<ZoneState> {
-    if height(a) <= height(b) { a } else { b }
-}
-
-/// The transitions from a state down to a lower one.
-pub(super) fn down(from: Option<ZoneState>, bottom: Option<ZoneState>) -> Vec<Transition> {
-    let mut path = Vec::new();
-    match (from, height(bottom)) {
-        (Some(Running), 4) => path.push(Transition::Stop),
-        (Some(Running | Ready | ShuttingDown | Down), 0..=2) => path.push(Transition::Halt),
-        _ => {}
-    }
-    if height(from) >= 2 && height(bottom) <= 1 {
-        path.push(Transition::Uninstall);
-    }
-    if height(from) >= 1 && height(bottom) == 0 {
-        path.push(Transition::Unconfigure);
-    }
-    path
-}
-
-/// The transitions from a state up to a higher one.
-pub(super) fn up(bottom: Option<ZoneState>, target: Option<ZoneState>) -> Vec<Transition> {
-    [(1, Transition::Configure), (2, Transition::Install), (4, Transition::Ready), (5, Transition::Boot)]
-        .into_iter()
-        .filter(|(reaches, _)| (height(bottom) + 1..=height(target)).contains(reaches))
-        .map(|(_, transition)| transition)
-        .collect()
 }
 
 impl Subject<'_> {
@@ -364,72 +324,5 @@ impl Subject<'_> {
     fn is_to_be_recorded(&self, course: &Course, wanted: &Wanted, manifest: &Value) -> bool {
         let recorded = self.recorded.is_some_and(|r| r.digest == wanted.digest && r.manifest == *manifest);
         !recorded && height(course.bottom) > 0 && course.hold != Some(Hold::FilesGone)
-    }
-}
-
-/// The plan in words.
-fn reason(plan: &ZonePlan, differences: &[Difference]) -> String {
-    let now = match &plan.from {
-        Fact::Known(state) => state.as_str(),
-        _ => "none",
-    };
-    if plan.steps.is_empty() && plan.hold.is_none() {
-        return format!("{now}, as wanted");
-    }
-    let mut parts = vec![if Some(now) == plan.goal.map(ZoneState::as_str) {
-        now.to_owned()
-    } else {
-        format!("{now}, wanted {}", state_name(plan.goal))
-    }];
-    let told = |d: &Difference| format!("{} ({})", d.field, cause_name(d.cause));
-    let fields: Vec<String> =
-        differences.iter().filter(|d| d.field != "state" && d.field != "digest").map(told).collect();
-    if !fields.is_empty() {
-        parts.push(format!("differs: {}", fields.join(", ")));
-    }
-    match &plan.hold {
-        Some(Hold::Stay { why }) => parts.push(format!("stays: {}", why.as_str())),
-        Some(Hold::Backoff { .. }) => parts.push("waits before the next start".into()),
-        Some(Hold::AwaitingConfirmation { fields }) => {
-            parts.push(format!("data would be lost, so a person must confirm: {}", fields.join(", ")));
-        }
-        Some(Hold::Conflict { with, what }) => parts.push(format!("zone {with} has {what}")),
-        Some(Hold::FilesGone) => {
-            parts.push("its files are gone without an uninstall; mount what is missing, or confirm an install".into());
-        }
-        Some(Hold::Unknown { .. } | Hold::Suspended) | None => {}
-    }
-    parts.join("; ")
-}
-
-fn cause_name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Change => "change",
-        Cause::Drift => "drift",
-        Cause::Both => "change and drift",
-        Cause::HostBoot => "host boot",
-        Cause::Adopted => "adopted",
-        Cause::Unfinished => "unfinished",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lifecycle::step;
-
-    #[test]
-    fn every_way_down_and_up_follows_the_table() {
-        let all: Vec<Option<ZoneState>> = std::iter::once(None).chain(ZoneState::ALL.map(Some)).collect();
-        let rests: Vec<_> = all.iter().copied().filter(|s| !s.is_some_and(ZoneState::is_halting)).collect();
-        for from in &all {
-            for bottom in rests.iter().filter(|b| height(**b) <= height(*from)) {
-                for target in rests.iter().filter(|t| height(**t) >= height(*bottom)) {
-                    let path: Vec<_> = down(*from, *bottom).into_iter().chain(up(*bottom, *target)).collect();
-                    let end = path.iter().try_fold(*from, |at, t| step(at, *t));
-                    assert_eq!(end, Ok(*target), "{from:?} {bottom:?} {target:?} {path:?}");
-                }
-            }
-        }
     }
 }
