@@ -290,7 +290,7 @@ impl Host {
     /// # Errors
     /// [`crate::Error::Refused`] when the zone is not active.
     pub fn zoneadmd(&self, zone: &str) -> Result<Channel> {
-        let seen = self.looker().zone(zone, None, false);
+        let seen = self.looker().zone(zone, None);
         let state = derive_state(&seen.facts);
         match &state {
             Fact::Known(state) if state.is_active() => {}

@@ -22,7 +22,7 @@ const TRIES: usize = 8;
 pub fn carry_out(host: &Host, zone: &str, goal: Goal, observer: &Observer) -> Result<ZoneOutcome> {
     let transition = goal.transition();
     for _ in 0..TRIES {
-        let seen = host.looker().zone(zone, None, true);
+        let seen = host.looker().zone(zone, None);
         if derive_state(&seen.facts).is_absent() {
             return Err(Error::refused(format!("there is no zone {zone}")));
         }
@@ -79,7 +79,7 @@ fn tell_next(host: &Host, zone: &str, now: &str, observer: &Observer) {
 /// # Errors
 /// [`Error::Refused`] for no such zone; a file that could not be written.
 pub fn retry(host: &Host, zone: &str) -> Result<()> {
-    let seen = host.looker().zone(zone, None, false);
+    let seen = host.looker().zone(zone, None);
     if matches!(derive_state(&seen.facts), Fact::Absent) {
         return Err(Error::refused(format!("there is no zone {zone}")));
     }

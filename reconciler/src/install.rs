@@ -51,7 +51,7 @@ pub fn install(places: &Places, zone: &Zone) -> Result<()> {
     }
     let name = zone.name().as_str();
     let zonepath = PathBuf::from(zone.zonepath(&places.zonepaths()));
-    if zone.spec.zonepath.is_none() {
+    if verify::is_default(places, &zonepath.display().to_string()) {
         files::private_folder(Path::new(&places.zonepaths()))?;
     }
     if !zonepath.is_dir() {
@@ -171,7 +171,7 @@ pub fn uninstall(places: &Places, name: &str) -> Result<()> {
     for part in ["root", "upper", "work", BUILDING, MARK] {
         tree::remove(&zonepath.join(part))?;
     }
-    if zonepath.starts_with(places.zonepaths()) && zonepath != Path::new(&places.zonepaths()) {
+    if verify::is_default(places, &zonepath.display().to_string()) {
         let _ = fs::remove_dir(&zonepath);
     }
     zone_files.set_uninstalled()

@@ -38,6 +38,16 @@ pub struct HostSeen {
     pub recorded: BTreeMap<String, Recorded>,
 }
 
+/// What is known of a zone that is looked at again. It is checked by the kernel's answers; a link of another name than
+/// follows from it is not seen, nor are mounts in the zone's folders.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// What was seen last.
+    pub facts: &'a ZoneFacts,
+    /// The manifest that it was made from.
+    pub manifest: Option<&'a serde_json::Value>,
+}
+
 /// Looks at the host. Several threads may look at once.
 #[derive(Debug)]
 pub struct Looker {
@@ -162,13 +172,12 @@ impl Looker {
         }
     }
 
-    /// One zone. `known` is what was seen of it last, which spares reading what belongs to others; `mounts`, whether the
-    /// host's mount table is read as well.
-    pub fn zone(&self, name: &str, known: Option<&ZoneFacts>, mounts: bool) -> ZoneSeen {
-        let expected: Option<Vec<String>> = known.and_then(|facts| self.link_names(facts));
+    /// One zone. `known` is what is known of it already, which spares reading what belongs to others.
+    pub fn zone(&self, name: &str, known: Option<Known<'_>>) -> ZoneSeen {
+        let expected: Option<Vec<String>> = known.and_then(|known| self.link_names(known));
         let links: Option<Vec<&str>> = expected.as_ref().map(|names| names.iter().map(String::as_str).collect());
-        let zoneadmd = known.and_then(|facts| facts.zoneadmd.known()).map(|process| process.pid);
-        let hints = Hints { links: links.as_deref(), zoneadmd, skip_mounts: !mounts };
+        let zoneadmd = known.and_then(|known| known.facts.zoneadmd.known()).map(|process| process.pid);
+        let hints = Hints { links: links.as_deref(), zoneadmd, skip_mounts: known.is_some() };
         let seen = self.with_eye(|eye| {
             let observation = eye.observer.observe_zone(name, &hints, Detail::Quick);
             let rtnl = &mut eye.rtnl;
@@ -184,12 +193,12 @@ impl Looker {
         })
     }
 
-    /// The names that the zone's links have, as they follow from its ID; none where that is not known.
-    fn link_names(&self, facts: &ZoneFacts) -> Option<Vec<String>> {
-        let links = facts.links.known()?;
-        let id = facts.zone_id?;
-        let names: Vec<String> = (0..links.len()).map(|index| self.places.link_name(id, index)).collect();
-        links.iter().all(|link| names.contains(&link.host_name)).then_some(names)
+    /// The names that the zone's links have, as they follow from its ID and its manifest.
+    fn link_names(&self, known: Known<'_>) -> Option<Vec<String>> {
+        let id = known.facts.zone_id?;
+        let net = &known.manifest?["spec"]["net"];
+        let count = net.as_array().map_or(0, Vec::len);
+        Some((0..count).map(|index| self.places.link_name(id, index)).collect())
     }
 
     fn zone_seen(&self, name: &str, seen: &ZoneObservation, bridge: &mut dyn FnMut(u32) -> Option<String>) -> ZoneSeen {

@@ -14,7 +14,7 @@ use reeve_state::wanted::{self, Wanted};
 use reeve_state::{HostFacts, ZoneFacts, ZoneState};
 
 use crate::host::Host;
-use crate::observe::ZoneSeen;
+use crate::observe::{Known, ZoneSeen};
 use crate::store::zone::{Memory, ZoneFiles};
 
 /// What a pass works towards.
@@ -139,6 +139,12 @@ impl World {
         }
     }
 
+    /// What is known of a zone that is to be looked at again.
+    fn known(&self, zone: &str) -> Option<Known<'_>> {
+        let manifest = self.recorded.get(zone).map(|recorded| &recorded.manifest);
+        Some(Known { facts: self.facts.zones.get(zone)?, manifest })
+    }
+
     /// The state in which a zone was seen last; none also when it is not known.
     pub fn state(&self, zone: &str) -> Option<ZoneState> {
         derive_state(self.facts.zones.get(zone)?).known().copied()
@@ -207,7 +213,7 @@ fn look(host: &Host, world: &mut World, scope: &Scope, passed: &mut Passed) -> O
         }
         Scope::Zones { look, think } => {
             for zone in look {
-                let seen = host.looker().zone(zone, world.facts.zones.get(zone), false);
+                let seen = host.looker().zone(zone, world.known(zone));
                 let bad = is_bad(&seen.facts);
                 world.absorb(zone, seen);
                 if bad {
@@ -229,7 +235,7 @@ fn set_bad_aside(host: &Host, world: &mut World, zone: &str, passed: &mut Passed
         Ok(said) if said.is_empty() => {}
         Ok(said) => {
             passed.said.extend(said.into_iter().map(|text| (zone.to_owned(), text)));
-            let seen = host.looker().zone(zone, None, false);
+            let seen = host.looker().zone(zone, None);
             world.absorb(zone, seen);
         }
         Err(error) => passed.said.push((zone.to_owned(), error.to_string())),

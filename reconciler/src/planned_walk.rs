@@ -44,7 +44,7 @@ pub fn walk(host: &Host, planned: &Planned, observer: &Observer) -> Result<Outco
 }
 
 fn check(host: &Host, planned: &Planned, plan: &ZonePlan) -> Result<ZoneSeen> {
-    let seen = host.looker().zone(&plan.name, None, false);
+    let seen = host.looker().zone(&plan.name, None);
     let stale = |why: &str| Error::refused(format!("the plan is stale: zone {} {why}; plan again", plan.name));
     if derive_state(&seen.facts) != plan.from {
         return Err(stale("is no longer in the state that it was planned from"));

@@ -18,7 +18,7 @@ use reeve_state::{Fact, Transition, ZoneFacts, ZoneState, lifecycle};
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::observe::ZoneSeen;
+use crate::observe::{Known, ZoneSeen};
 use crate::progress::{Notice, Observer, StepPhase, StepProgress};
 use crate::store::zone::{Memory, ZoneFiles};
 use crate::supervisor::Zoneadmd;
@@ -162,9 +162,11 @@ impl Walk<'_> {
         self.outcome.failed = Some(error.to_string());
     }
 
-    /// Looks at the zone again.
-    fn look(&mut self, mounts: bool) {
-        let seen = self.host.looker().zone(&self.plan.name, Some(&self.facts), mounts);
+    /// Looks at the zone again; thoroughly where nothing is to be taken for granted.
+    fn look(&mut self, thoroughly: bool) {
+        let manifest = self.plan.manifest.as_ref().or(self.recorded.as_ref().map(|recorded| &recorded.manifest));
+        let known = (!thoroughly).then_some(Known { facts: &self.facts, manifest });
+        let seen = self.host.looker().zone(&self.plan.name, known);
         self.facts = seen.facts;
         if self.recorded.is_none() {
             self.recorded = seen.recorded;

@@ -75,7 +75,8 @@ pub fn remove(path: &Path) -> Result<()> {
         Err(errno) => return Err(errno).on("unlink", path),
     }
     let top = open_folder(parent_fd.as_fd(), &name).on("open", path)?;
-    let mut removal = Removal { place: place(top.as_fd(), c"").on("statx", path)?, top, shown: path, moved: 0 };
+    let mut removal =
+        Removal { place: place(top.as_fd(), c"").on("statx", path)?, top, shown: path, moved: 0, names: 0 };
     removal.check_mount(parent_fd.as_fd(), &name)?;
     removal.empty(None, 0)?;
     // What was moved up from below the depth limit is in the top folder now; each round takes one more layer away.
@@ -90,7 +91,10 @@ struct Removal<'a> {
     top: OwnedFd,
     place: (u32, u32, u64),
     shown: &'a Path,
-    moved: u32,
+    /// How many folders were moved up in this round.
+    moved: u64,
+    /// How many names for them were tried.
+    names: u64,
 }
 
 impl Removal<'_> {
@@ -107,6 +111,21 @@ impl Removal<'_> {
             self.shown.display(),
             name.to_string_lossy()
         ))
+    }
+
+    /// Puts a folder into the top one under a name that is free there.
+    fn move_up(&mut self, folder: BorrowedFd<'_>, name: &std::ffi::CStr) -> Result<()> {
+        loop {
+            let target = format!(".removing-{}", self.names);
+            self.names += 1;
+            match rustix::fs::renameat(folder, name, &self.top, target.as_str()) {
+                Ok(()) => break,
+                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
+                Err(errno) => return Err(errno).on("rename", self.shown),
+            }
+        }
+        self.moved += 1;
+        Ok(())
     }
 
     fn empty(&mut self, folder: Option<BorrowedFd<'_>>, depth: usize) -> Result<()> {
@@ -127,9 +146,7 @@ impl Removal<'_> {
                 }
             }
             if depth == DEPTH_MAX {
-                let target = format!(".removing-{}", self.moved);
-                rustix::fs::renameat(folder, &name, &self.top, target.as_str()).on("rename", self.shown)?;
-                self.moved += 1;
+                self.move_up(folder, &name)?;
                 continue;
             }
             let below = open_folder(folder, &name).on("open", self.shown)?;

@@ -37,6 +37,11 @@ impl Checks {
     }
 }
 
+/// Whether a zonepath is below Reeve's own folder of zonepaths, which is made when it is missing.
+pub(super) fn is_default(places: &Places, zonepath: &str) -> bool {
+    Path::new(zonepath).parent() == Some(Path::new(&places.zonepaths()))
+}
+
 /// Every check that fails; empty: the zone can be installed and brought up.
 pub fn verify(places: &Places, zone: &Zone) -> Vec<Refusal> {
     let mut checks = Checks::default();
@@ -44,7 +49,7 @@ pub fn verify(places: &Places, zone: &Zone) -> Vec<Refusal> {
         checks.refuse("a zone cannot be named `bridge`: Reeve marks its bridges so", "name it otherwise");
     }
     let zonepath = zone.zonepath(&places.zonepaths());
-    check_zonepath(&mut checks, Path::new(&zonepath), zone.spec.zonepath.is_some());
+    check_zonepath(&mut checks, Path::new(&zonepath), !is_default(places, &zonepath));
     check_root_source(&mut checks, zone);
     check_file_systems(&mut checks, zone);
     check_bridges(&mut checks, zone);
@@ -56,7 +61,7 @@ pub fn verify(places: &Places, zone: &Zone) -> Vec<Refusal> {
 pub fn verify_platform(places: &Places, zone: &Zone) -> Vec<Refusal> {
     let mut checks = Checks::default();
     let zonepath = zone.zonepath(&places.zonepaths());
-    check_zonepath(&mut checks, Path::new(&zonepath), zone.spec.zonepath.is_some());
+    check_zonepath(&mut checks, Path::new(&zonepath), !is_default(places, &zonepath));
     check_file_systems(&mut checks, zone);
     check_limits(&mut checks, places, zone);
     checks.0

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::wire::Request;
 use reeve_state::journal::Phase;
 use reeve_state::plan::step_name;
@@ -15,6 +16,9 @@ use crate::install;
 use crate::resolve;
 use crate::store::ids::{IdRanges, ZoneIds};
 use crate::store::zone::typed;
+
+/// How long a zsched that was killed may take to be gone.
+const ENDED_WITHIN: Duration = Duration::from_secs(10);
 
 impl Walk<'_> {
     /// How init is asked to end: as the configuration says that the zone runs with.
@@ -57,7 +61,7 @@ impl Walk<'_> {
         let (signal, millis, timeout) = self.ending();
         self.write_journal(stage, stage.first(), Phase::Intent)?;
         let mut steps = Steps::begin(self, stage);
-        self.reach()?;
+        self.reach_for_halt()?;
         self.memory.environment = None;
         let zone_id = self.facts.zone_id;
         self.ask(&Request::Halt(signal, millis), timeout, &mut steps)?;
@@ -71,6 +75,22 @@ impl Walk<'_> {
             ZoneIds::new(self.host.places().run()).release(&self.plan.name, id)?;
         }
         self.commit(ZoneState::Installed)
+    }
+
+    /// A zsched that answers nobody is ended: the kernel then ends every process of the zone, and what is left can be
+    /// halted without it.
+    fn reach_for_halt(&mut self) -> Result<()> {
+        let Err(error) = self.reach() else { return Ok(()) };
+        if self.facts.zsched.is_absent() {
+            return Err(error);
+        }
+        tracing::warn!("zone {}: cannot be taken over ({error}); its zsched is ended", self.plan.name);
+        let leaf = self.host.places().zone_cgroup(&self.plan.name)?.join("zsched");
+        let leaf = Cgroup::open(&leaf)?;
+        leaf.kill()?;
+        leaf.wait_empty(ENDED_WITHIN)?;
+        self.look(true);
+        self.reach()
     }
 
     /// What a halt leaves: Installed, or less where somebody took the files away under the zone.
