@@ -62,7 +62,7 @@ fn text(host: &Host, zone: &ZoneStatus, next: Option<&str>, format: Format) -> S
     let mut out = String::new();
     let facts = facts(zone, now);
     if format == Format::Md {
-        let mut table = Table::new(&["ZONE", &""]);
+        let mut table = Table::new(&["ZONE", ""]);
         facts.into_iter().for_each(|(name, value)| table.row([name.to_owned(), value]));
         out += &table.render(format);
     } else {
@@ -148,12 +148,18 @@ fn conditions(conditions: &[Condition], now: Timestamp) -> Table {
     table
 }
 
+/// The newest transitions; the same one again and again with the same end takes one row.
 fn history(history: &[HistoryEntry], now: Timestamp) -> Table {
     let mut table = Table::new(&["AGO", "TRANSITION", "FROM", "TO", "TOOK", "OUTCOME"]);
-    for entry in history {
+    let same = |a: &HistoryEntry, b: &HistoryEntry| {
+        (a.transition, a.from, a.to, &a.outcome) == (b.transition, b.from, b.to, &b.outcome)
+    };
+    for entries in history.chunk_by(same) {
+        let (entry, times) = (&entries[entries.len() - 1], entries.len());
+        let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
         table.row([
             time::age(entry.at, now),
-            entry.transition.to_string(),
+            format!("{}{times}", entry.transition),
             state_name(entry.from).to_owned(),
             state_name(entry.to).to_owned(),
             time::span(entry.took_ms),

@@ -1,9 +1,11 @@
 //! `diff`: what differs between manifests and host, field by field, with cause and price. Exit code as diff(1)'s.
 
+use std::collections::BTreeSet;
+
 use reeve_state::difference::{Cause, Difference, Price};
 use reeve_state::plan::ZonePlan;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use similar::{ChangeTag, TextDiff};
 
 use super::failure::exit;
@@ -107,19 +109,33 @@ pub fn difference(one: &Difference, indent: &str) -> String {
     // What is there now, as far as that is seen; else what was recorded.
     let there = if one.observed.is_some() { &one.observed } else { &one.recorded };
     let (there, desired) = (there.as_ref().unwrap_or(&Value::Null), one.desired.as_ref().unwrap_or(&Value::Null));
-    let field = &one.field;
-    let (from, to) = (short(there), short(desired));
-    let mut out = if from.chars().count().max(to.chars().count()) <= SHORT {
-        format!("{indent}{YELLOW}~{PLAIN} {field}: {RED}{from}{PLAIN} > {GREEN}{to}{PLAIN} {label}\n")
-    } else {
-        format!("{indent}{YELLOW}~{PLAIN} {field} {label}\n{}", long(there, desired, indent))
-    };
+    let mut out = String::new();
+    for (field, there, desired) in leaves(&one.field, there, desired) {
+        let (from, to) = (short(there), short(desired));
+        out += &if from.chars().count().max(to.chars().count()) <= SHORT {
+            format!("{indent}{YELLOW}~{PLAIN} {field}: {RED}{from}{PLAIN} > {GREEN}{to}{PLAIN} {label}\n")
+        } else {
+            format!("{indent}{YELLOW}~{PLAIN} {field} {label}\n{}", long(there, desired, indent))
+        };
+    }
     if matches!(one.cause, Cause::Both)
         && let Some(recorded) = &one.recorded
     {
         out += &format!("{indent}    recorded: {}\n", short(recorded));
     }
     out
+}
+
+/// The fields in which two maps differ; other values are fields themselves.
+fn leaves<'v>(field: &str, from: &'v Value, to: &'v Value) -> Vec<(String, &'v Value, &'v Value)> {
+    let (Value::Object(old), Value::Object(new)) = (from, to) else { return vec![(field.to_owned(), from, to)] };
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let value = |map: &'v Map<String, Value>, name: &String| map.get(name).unwrap_or(&Value::Null);
+    let pairs = names.into_iter().map(|name| (name, value(old, name), value(new, name)));
+    pairs
+        .filter(|(_, old, new)| old != new)
+        .flat_map(|(name, old, new)| leaves(&format!("{field}.{name}"), old, new))
+        .collect()
 }
 
 /// Reeve's own fields, in words.
@@ -208,6 +224,13 @@ mod tests {
     #[test]
     fn short_values_take_a_line() {
         assert_eq!(shown(json!(["/bin/a"]), json!(null)), "~ init.command: [\"/bin/a\"] > none (change, restart)\n");
+    }
+
+    #[test]
+    fn maps_are_compared_field_by_field() {
+        let shown = shown(json!({"a": 1, "b": {"c": 2}}), json!({"a": 1, "b": {"c": 3}, "d": true}));
+        let expected = "~ init.command.b.c: 2 > 3 (change, restart)\n~ init.command.d: none > true (change, restart)\n";
+        assert_eq!(shown, expected);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use reeve::host::{Outcome, ZoneResult};
 use reeve::source::LoadError;
 
-use super::output;
+use super::{output, safe_text};
 
 /// What exit codes mean.
 pub mod exit {
@@ -60,7 +60,7 @@ impl Failure {
     /// Says it on standard error in the name of another command.
     pub fn print_as(&self, command: &str) {
         let help = self.help.as_ref().map(|help| format!("\n  do: {help}")).unwrap_or_default();
-        output::complain(&format!("{command}: {}{help}", self.message));
+        output::complain(&format!("{command}: {}{help}", safe_text::lines(&self.message, "  ")));
     }
 
     /// Says it on standard error.
@@ -68,7 +68,8 @@ impl Failure {
         if self.plain {
             output::complain(&output::paint_problems(&self.message));
         } else {
-            output::complain(&format!("{}error:{} {}", output::RED, output::PLAIN, self.message));
+            let message = safe_text::lines(&self.message, "  ");
+            output::complain(&format!("{}error:{} {message}", output::RED, output::PLAIN));
         }
         if let Some(help) = &self.help {
             output::complain(&format!(" {}help:{} {help}", output::BOLD, output::PLAIN));

@@ -72,7 +72,7 @@ pub fn zlogin(global: &Global, words: Vec<OsString>) -> u8 {
     let global = arguments.global.or(global);
     let context = Context::new(&global);
     progress::start_logging(&context);
-    let words = |command: &[OsString]| command.iter().map(|word| text(word)).collect::<Result<Vec<_>, _>>();
+    let words = |command: &[OsString]| command.iter().map(text).collect::<Result<Vec<_>, _>>();
     let done = words(&arguments.command).and_then(|command| {
         let commands = match (command.as_slice(), arguments.safe) {
             ([], false) => login_shells(),
@@ -94,7 +94,7 @@ fn login_shells() -> Vec<Vec<String>> {
 
 /// A command as it is. One without a path is searched for by the zone's shell, which knows where.
 fn direct(command: &[OsString]) -> Result<Vec<String>, Failure> {
-    let words = command.iter().map(|word| text(word)).collect::<Result<Vec<_>, _>>()?;
+    let words = command.iter().map(text).collect::<Result<Vec<_>, _>>()?;
     if words[0].starts_with('/') {
         return Ok(words);
     }

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 
 use super::failure::{Failure, exit};
 use super::safe_text::Cleaner;
-use super::{Context, Done};
+use super::{Context, Done, output, zones};
 
 /// More than the ring holds.
 const ALL: usize = 1 << 20;
@@ -28,11 +28,15 @@ pub struct Arguments {
 /// Shows what the console said.
 pub fn logs(context: &Context, arguments: &Arguments) -> Done {
     let host = context.host()?;
+    zones::find(&host, &arguments.zone)?;
     let log = host.console_log(&arguments.zone, ALL)?;
     let shown = arguments.lines.map_or(log.as_slice(), |lines| last_lines(&log, lines));
     let mut out = Output { cleaner: (!arguments.raw).then(Cleaner::default), failed: None };
     if !arguments.follow {
         out.write(shown);
+        if log.is_empty() && !context.quiet {
+            output::complain(&format!("zone {} has said nothing since it was last brought up", arguments.zone));
+        }
     } else {
         host.follow_console(&arguments.zone, shown.len(), &mut |bytes| out.write(bytes))?;
     }

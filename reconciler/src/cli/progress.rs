@@ -197,7 +197,7 @@ impl<W> EventLines<W> {
             Notice::Message { zone: Some(zone), text } => (zone, "message", text.clone()),
             _ => return false,
         };
-        if kind == "state" && !self.said.get(&(zone.clone(), kind)).is_some_and(|said| *said == what) {
+        if kind == "state" && self.said.get(&(zone.clone(), kind)).is_none_or(|said| *said != what) {
             // In another state the same failure is news.
             self.said.retain(|(other, _), _| other != zone);
         }
@@ -316,8 +316,9 @@ fn zone_line(name: &str, width: usize, doing: &Doing) -> String {
         (None, Some(failed)) => (format!("{RED}x{PLAIN}"), format!("{RED}{}{PLAIN}", safe_text::line(failed))),
         (None, None) => {
             let said = doing.said.as_deref().map(safe_text::line).unwrap_or_default();
-            let took = if doing.until.is_some() { took } else { String::new() };
-            (format!("{GREEN}+{PLAIN}"), format!("{FAINT}{took}{PLAIN}  {said}"))
+            let touched = doing.until.is_some();
+            let mark = if touched { format!("{GREEN}+{PLAIN}") } else { " ".to_owned() };
+            (mark, format!("{FAINT}{}{PLAIN}  {said}", if touched { took } else { String::new() }))
         }
     };
     format!("{mark} {name:<width$}  {}{padding} {what}", output::paint_state(state))

@@ -38,7 +38,7 @@ pub fn age(since: Timestamp, now: Timestamp) -> String {
 pub fn span(millis: u64) -> String {
     match millis {
         0..1000 => format!("{millis} ms"),
-        1000..60_000 if millis % 1000 == 0 => format!("{} s", millis / 1000),
+        1000..60_000 if millis % 1000 < 50 => format!("{} s", millis / 1000),
         1000..60_000 => format!("{:.1} s", millis as f64 / 1000.0),
         _ => format!("{} min", millis.div_ceil(60_000)),
     }
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!([ago(0), ago(61), ago(700), ago(3700), ago(40_000)].join(" "), "0s 1m1s 11m 1h1m 11h");
         assert_eq!(ago(1_000_000), "11d");
         assert_eq!(age(Timestamp(5000), Timestamp(0)), "0s");
-        assert_eq!([span(7), span(2000), span(2500), span(61_000)].join(", "), "7 ms, 2 s, 2.5 s, 2 min");
+        assert_eq!([span(7), span(2006), span(2500), span(61_000)].join(", "), "7 ms, 2 s, 2.5 s, 2 min");
         assert_eq!([micros(7), micros(1500), micros(250_000)].join(", "), "7 µs, 1.5 ms, 250 ms");
     }
 }

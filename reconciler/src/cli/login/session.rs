@@ -77,7 +77,8 @@ impl Session {
     /// # Errors
     /// zoneadmd refused, or went away.
     pub fn start(channel: Channel, login: &LoginSpec, escape: bool) -> Result<Started, Failure> {
-        let (ours, theirs) = if login.terminal { (None, Vec::new()) } else { pipes().map(|(a, b)| (Some(a), b))? };
+        let mut pipes = if login.terminal { None } else { Some(pipes()?) };
+        let theirs = pipes.as_mut().map(|pipes| std::mem::take(&mut pipes.theirs)).unwrap_or_default();
         let lent: Vec<_> = theirs.iter().map(AsFd::as_fd).collect();
         channel.send(&Request::Login(login.clone()).to_bytes(), &lent).map_err(lost)?;
         drop(theirs);
@@ -94,8 +95,8 @@ impl Session {
                 _ => {}
             }
         };
-        let mut session = match (ours, master) {
-            (Some((input, outputs)), _) => Self::new(channel, input, outputs),
+        let mut session = match (pipes, master) {
+            (Some(pipes), _) => Self::new(channel, pipes.input, pipes.outputs),
             (None, Some(master)) => Self::with_terminal(channel, master)?,
             (None, None) => return Err(lost("it sent no terminal")),
         };
@@ -327,16 +328,25 @@ fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {
     true
 }
 
-/// Three pipes: our ends, and those that go into the zone as its standard streams.
-fn pipes() -> Result<((OwnedFd, Vec<Output>), Vec<OwnedFd>), Failure> {
-    let pipe =
-        || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| Failure::new(format!("pipe: {}", io::Error::from(errno))));
-    let ((in_read, in_write), (out_read, out_write), (err_read, err_write)) = (pipe()?, pipe()?, pipe()?);
-    for ours in [&in_write, &out_read, &err_read] {
-        nonblocking(ours).map_err(|errno| Failure::new(format!("fcntl: {}", io::Error::from(errno))))?;
+/// Three pipes for a login without a terminal.
+struct Pipes {
+    /// What is typed goes into this one.
+    input: OwnedFd,
+    /// What is printed comes out of these.
+    outputs: Vec<Output>,
+    /// The ends that go into the zone as its standard streams.
+    theirs: Vec<OwnedFd>,
+}
+
+fn pipes() -> Result<Pipes, Failure> {
+    let failed = |call: &'static str| move |errno| Failure::new(format!("{call}: {}", io::Error::from(errno)));
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(failed("pipe"));
+    let ((in_read, input), (out_read, out_write), (err_read, err_write)) = (pipe()?, pipe()?, pipe()?);
+    for ours in [&input, &out_read, &err_read] {
+        nonblocking(ours).map_err(failed("fcntl"))?;
     }
     let outputs = vec![Output { from: out_read, to: stdout() }, Output { from: err_read, to: stderr() }];
-    Ok(((in_write, outputs), vec![in_read, out_write, err_write]))
+    Ok(Pipes { input, outputs, theirs: vec![in_read, out_write, err_write] })
 }
 
 fn nonblocking(fd: &OwnedFd) -> Result<(), Errno> {

@@ -1,0 +1,169 @@
+//! The command line where it needs neither root nor a host: what is said of manifests, exit codes, other names, what
+//! happens when nobody reads. Golden outputs are in `golden/`; UPDATE_GOLDEN=1 writes them anew.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// `reeve` in the folder of golden files, with nothing of the caller's in its environment that changes what it says.
+fn reeve() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reeve"));
+    command.current_dir(golden_folder()).stdin(Stdio::null());
+    for name in ["REEVE_STATE_DIR", "REEVE_RUN_DIR", "REEVE_CGROUP", "CLICOLOR_FORCE", "COLUMNS"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    reeve().args(arguments).output().expect("reeve starts")
+}
+
+fn code(arguments: &[&str]) -> i32 {
+    run(arguments).status.code().expect("it exits")
+}
+
+fn golden_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// Compares both streams with a golden file.
+fn expect(name: &str, output: &Output) {
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let path = golden_folder().join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).expect("write the golden file");
+    }
+    assert_eq!(text, std::fs::read_to_string(&path).unwrap_or_default(), "{name}");
+}
+
+#[test]
+fn problems_are_told_all_at_once_with_their_places() {
+    let output = run(&["validate", "wrong"]);
+    assert_eq!(output.status.code(), Some(1));
+    expect("validate.txt", &output);
+    let output = run(&["validate", "wrong", "-o", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    expect("validate.json", &output);
+    expect("validate.md", &run(&["validate", "wrong", "-o", "md"]));
+    assert_eq!(run(&["plan", "--from", "wrong", "new"]).status.code(), Some(1));
+}
+
+#[test]
+fn right_manifests_are_counted() {
+    let output = run(&["validate", "old", "--no-color"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "4 zones in 1 file, no problem\n");
+    assert_eq!(run(&["validate", "-q", "old"]).stdout, b"");
+    let list = run(&["validate", "old", "-o", "yaml"]);
+    assert_eq!(String::from_utf8_lossy(&list.stdout), "formatVersion: \"1\"\nitems: []\n");
+}
+
+#[test]
+fn a_plan_between_manifests_needs_no_host() {
+    let between = ["plan", "--from", "old", "--to", "new"];
+    expect("plan.txt", &run(&between));
+    expect("plan.md", &run(&[&between[..], &["-o", "md"]].concat()));
+    expect("plan-steps.txt", &run(&[&between[..], &["-v"]].concat()));
+    assert_eq!(code(&between), 0);
+    assert_eq!(code(&[&between[..], &["--detailed-exitcode"]].concat()), 2);
+    assert_eq!(code(&["plan", "--from", "old", "old", "--detailed-exitcode"]), 0);
+    let document = run(&[&between[..], &["-o", "json"]].concat());
+    let document: serde_json::Value = serde_json::from_slice(&document.stdout).expect("JSON");
+    assert_eq!(document["formatVersion"], "1");
+    let names: Vec<&str> =
+        document["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+}
+
+#[test]
+fn colours_come_only_where_they_are_wanted() {
+    let coloured = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = reeve().args(arguments).envs(variables.iter().copied()).output().expect("reeve starts");
+        output.stdout.contains(&0x1b) || output.stderr.contains(&0x1b)
+    };
+    let plan = ["plan", "--from", "old", "new"];
+    assert!(!coloured(&plan, &[]), "no terminal");
+    assert!(coloured(&plan, &[("CLICOLOR_FORCE", "1")]));
+    assert!(!coloured(&["--no-color", "plan", "--from", "old", "new"], &[("CLICOLOR_FORCE", "1")]));
+    assert!(!coloured(&plan, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+}
+
+#[test]
+fn the_schema_is_the_one_that_is_checked_in() {
+    let output = run(&["schema"]);
+    let checked_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema/json/zone.v1alpha1.json");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), std::fs::read_to_string(checked_in).expect("the schema"));
+}
+
+#[test]
+fn wrong_use_is_an_error_of_each_command() {
+    assert_eq!(code(&["plan"]), 1);
+    assert_eq!(code(&["plan", "--no-such-flag", "old"]), 1);
+    assert_eq!(code(&["diff"]), 2);
+    assert_eq!(code(&["--state-dir", "plan", "diff", "--no-such-flag"]), 2);
+    assert_eq!(code(&["no-such-command"]), 1);
+    assert_eq!(code(&[]), 1);
+    assert_eq!(code(&["--help"]), 0);
+    assert_eq!(code(&["--version"]), 0);
+    assert_eq!(code(&["diff", "--help"]), 0);
+    assert_eq!(code(&["validate", "no/such/folder"]), 1);
+    assert_eq!(code(&["plan", "--from", "git:HEAD", "new"]), 1);
+    assert_eq!(code(&["zoneadm", "no-such-command"]), 2);
+    assert_eq!(code(&["zoneadm", "list", "-pv"]), 2);
+}
+
+#[test]
+fn help_has_the_table_of_transitions() {
+    let output = run(&["--help"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("halt         running > shutting_down > down > installed"), "{text}");
+    expect("help.txt", &run(&["-h"]));
+}
+
+#[test]
+fn it_answers_to_other_names() {
+    use std::os::unix::process::CommandExt;
+    let by_name = |name: &str, arguments: &[&str]| reeve().arg0(name).args(arguments).output().expect("reeve starts");
+    let text = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text(&by_name("/usr/sbin/zoneadm", &["--help"])).contains("Usage: zoneadm"));
+    assert!(text(&by_name("zlogin", &["--help"])).contains("Usage: zlogin"));
+    assert!(text(&run(&["zoneadm", "--help"])).contains("Usage: zoneadm"));
+    let refused = by_name("zonecfg", &["-z", "web"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("reeve apply"));
+}
+
+#[test]
+fn shells_are_told_what_there_is() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&["completion", shell]);
+        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("describe"), "{shell}");
+    }
+}
+
+#[test]
+fn nobody_need_read_what_is_said() {
+    for arguments in [&["schema"][..], &["--help"], &["completion", "bash"], &["plan", "--from", "old", "new"]] {
+        let mut child =
+            reeve().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    // A full disk is an error.
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    let output = reeve().arg("schema").stdout(full).output().expect("it ends");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("No space left"));
+}
+
+/// Root or not: `get` needs a host, and says what is missing.
+#[test]
+fn who_is_not_root_is_told_so() {
+    if !rustix::process::geteuid().is_root() {
+        let output = run(&["get"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("root"));
+        assert_eq!(code(&["diff", "old"]), 2);
+    }
+}
