@@ -1,0 +1,54 @@
+//! `idle_1000`: what a pass over a thousand quiet running zones costs: everything is looked at again and planned, and
+//! there is nothing to do. That is the controller's slow full resync; a pass that an event causes looks at one zone.
+
+use crate::Result;
+use crate::hundred::Zones;
+use crate::options::Options;
+use crate::table::Table;
+use crate::timing::{median, settle, timed};
+use crate::zones::Scratch;
+use reeve::desired;
+use reeve::pass::{self, Aim, Scope, World};
+
+/// Measures and adds the row if it is wanted.
+pub fn rows(options: &Options, scratch: &Scratch, table: &mut Table) -> Result<()> {
+    if !options.wants("idle_1000") {
+        return Ok(());
+    }
+    let count = options.zones(1000);
+    let zones = Zones::install(scratch, "quiet", count, false)?;
+    let up = zones.apply("running")?;
+    eprintln!("bench: {count} zones came up in {up:.0} ms");
+    let host = zones.host();
+    let wanted = desired::wanted(&zones.set("running")?, host.places());
+    let mut world = World::new(host, Aim::Manifests, wanted);
+    pass::pass(host, &mut world, &Scope::All);
+    let mut figures = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds.min(10) {
+        settle();
+        figures.0.push(one(host, &mut world, &Scope::All, count)?);
+        settle();
+        let mut scope = Scope::default();
+        scope.look("quiet-0");
+        figures.1.push(one(host, &mut world, &scope, 1)?);
+    }
+    let event = median(figures.1).unwrap_or_default();
+    eprintln!("bench: a pass that an event of one zone causes, beside {count} quiet zones: {event:.3} ms");
+    let figure = median(figures.0).ok_or("no figure of Reeve's")?;
+    let down = zones.apply("installed")?;
+    eprintln!("bench: {count} zones went down in {down:.0} ms");
+    zones.remove()?;
+    table.add("idle_1000", "ms", figure, Vec::new());
+    Ok(())
+}
+
+/// A pass that finds `count` zones and nothing to do.
+fn one(host: &reeve::Host, world: &mut World, scope: &Scope, count: usize) -> Result<f64> {
+    let (took, passed) = timed(|| Ok(pass::pass(host, world, scope)))?;
+    let busy = world.plans.values().find(|plan| !plan.steps.is_empty());
+    match busy {
+        Some(plan) => Err(format!("zone {} is not quiet: {}", plan.name, plan.reason).into()),
+        None if passed.zones.len() != count => Err(format!("{} zones planned, not {count}", passed.zones.len()).into()),
+        None => Ok(took),
+    }
+}
