@@ -108,11 +108,9 @@ impl Channel {
     /// EPERM for another user, else the errno of accept4(2).
     pub fn accept(&self) -> Result<Self> {
         let socket = rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC).at("accept4", "")?;
-        let peer = rustix::net::sockopt::socket_peercred(&socket).at("getsockopt", "SO_PEERCRED")?;
-        if peer.uid.is_root() {
-            Ok(Self(socket))
-        } else {
-            Err(Error::os("accept4", format!("peer is uid {}", peer.uid.as_raw()), rustix::io::Errno::PERM))
+        match crate::sys::peer_credentials(socket.as_fd())?.uid {
+            0 => Ok(Self(socket)),
+            uid => Err(Error::os("accept4", format!("peer is uid {uid}"), rustix::io::Errno::PERM)),
         }
     }
 
@@ -121,8 +119,7 @@ impl Channel {
     /// # Errors
     /// The errno of getsockopt(2).
     pub fn peer_pid(&self) -> Result<i32> {
-        let peer = rustix::net::sockopt::socket_peercred(&self.0).at("getsockopt", "SO_PEERCRED")?;
-        Ok(peer.pid.as_raw_nonzero().get())
+        Ok(crate::sys::peer_credentials(self.0.as_fd())?.pid)
     }
 
     /// Sends one message with its descriptors, waiting for room.

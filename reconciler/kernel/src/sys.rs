@@ -587,12 +587,16 @@ pub fn kill(pid: i32, signal: c_int) {
     }
 }
 
-/// Lets `command` start its program with an empty signal mask, in a session of its own where it has none yet.
-pub fn start_with_clear_signals(command: &mut std::process::Command) {
+/// Lets `command` start its program with an empty signal mask, as the foreground job of the terminal that is its
+/// standard input, if it is one: what is typed there reaches it and not who started it.
+pub fn start_in_foreground(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
-    // SAFETY: the closure makes one async-signal-safe call and touches no memory of the parent.
+    // SAFETY: the closure makes async-signal-safe calls only and touches no memory of the parent. SIGTTOU, which a
+    // background job would get, is still blocked.
     unsafe {
         command.pre_exec(|| {
+            libc::setpgid(0, 0);
+            libc::tcsetpgrp(0, libc::getpid());
             unblock_signals();
             Ok(())
         });
@@ -622,4 +626,20 @@ pub fn netlink_option(socket: BorrowedFd<'_>, option: c_int) -> Result<()> {
     let result =
         unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_NETLINK, option, (&raw const on).cast(), len) };
     done(c_long::from(result)).at("setsockopt", format!("SOL_NETLINK, {option}"))
+}
+
+/// SO_PEERCRED of a connected socket (unix(7)): process ID, user and group of the peer as the caller's namespaces show
+/// them. A process that the caller's PID namespace does not show has ID 0; rustix has no value for that.
+///
+/// # Errors
+/// The errno of getsockopt(2).
+pub fn peer_credentials(socket: BorrowedFd<'_>) -> Result<libc::ucred> {
+    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the value is a struct of the kernel's layout that lives through the call, and its length is given.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, (&raw mut found).cast(), &raw mut len)
+    };
+    done(c_long::from(result)).at("getsockopt", "SO_PEERCRED")?;
+    Ok(found)
 }
