@@ -47,7 +47,8 @@ pub fn down(context: &Context, arguments: &Arguments) -> Done {
 fn came_from(host: &Host, source: &Path, problems: &Failure) -> Vec<String> {
     problems.print();
     output::complain("the zones that were made from there are taken down:");
-    let from_there = |place: &String| place.rsplit_once(':').is_some_and(|(file, _)| Path::new(file).starts_with(source));
+    let from_there =
+        |place: &String| place.rsplit_once(':').is_some_and(|(file, _)| Path::new(file).starts_with(source));
     let zones = host.status().items.into_iter().filter(|zone| zone.source.as_ref().is_some_and(from_there));
     zones.map(|zone| zone.name).collect()
 }

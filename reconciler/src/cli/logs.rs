@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, Write};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::failure::{Failure, exit};
 use super::safe_text::Cleaner;
 use super::{Context, Done, output, zones};
@@ -54,6 +56,9 @@ struct Output {
 impl Output {
     /// Writes a piece; false once nobody reads.
     fn write(&mut self, bytes: &[u8]) -> bool {
+        if bytes.is_empty() {
+            return is_read();
+        }
         // Not by way of anstream: what is raw stays so, and what is clean has nothing that it would take out.
         let mut out = std::io::stdout().lock();
         let written = match &mut self.cleaner {
@@ -63,6 +68,15 @@ impl Output {
         self.failed = written.and_then(|()| out.flush()).err();
         self.failed.is_none()
     }
+}
+
+/// Whether somebody still reads standard output, as far as that can be told without writing: a pipe tells.
+fn is_read() -> bool {
+    let stdout = rustix::stdio::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
+    poll(&mut polled, Some(&now)).is_err() || !polled[0].revents().intersects(gone)
 }
 
 /// The last lines of a text; an unfinished one at the end counts as one.
