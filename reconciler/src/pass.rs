@@ -134,7 +134,7 @@ impl World {
     pub fn seen(&self, zone: &str) -> ZoneSeen {
         ZoneSeen {
             facts: self.facts.zones.get(zone).cloned().unwrap_or_else(|| ZoneFacts::absent(zone)),
-            memory: self.memories.get(zone).cloned().unwrap_or_default(),
+            memory: Memory { boot_id: self.facts.boot_id.clone(), ..self.memories.get(zone).cloned().unwrap_or_default() },
             recorded: self.recorded.get(zone).cloned(),
         }
     }

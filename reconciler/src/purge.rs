@@ -26,7 +26,7 @@ pub fn leftovers(host: &Host, observer: &Observer) {
     };
     said(bridges(host));
     said(cgroup::remove(places));
-    for name in ["zones", "ids", "next-zone-id"] {
+    for name in ["zones", "ids", "next-zone-id", crate::controller::SOCKET] {
         said(tree::remove(&places.run().join(name)));
     }
     // The folder itself may be somebody's mount point.

@@ -60,7 +60,8 @@ pub fn walk(
     observer: &Observer,
 ) -> Walked {
     let files = ZoneFiles::new(host.places(), &plan.name);
-    let ZoneSeen { facts, memory, recorded } = seen;
+    let ZoneSeen { facts, mut memory, recorded } = seen;
+    host.boot_id().clone_into(&mut memory.boot_id);
     let outcome = Outcome::default();
     let mut walk = Walk { host, plan, source, observer, files, zoneadmd, facts, memory, recorded, outcome };
     let lock = match walk.files.lock() {

@@ -448,7 +448,7 @@ impl Engine {
         if gone && let Some(entry) = self.zones.get_mut(zone) {
             entry.connected = false;
         }
-        let mut memory = self.world.memories.get(zone).cloned().unwrap_or_default();
+        let mut memory = self.world.seen(zone).memory;
         if walk::note_events(&mut memory, events) {
             // Written before it is answered: a controller that is killed now must not start init without counting.
             if let Err(error) = ZoneFiles::new(self.host.places(), zone).remember(&memory) {
@@ -556,7 +556,7 @@ impl Engine {
         if !self.world.facts.zones.contains_key(zone) && !self.world.wanted.contains_key(zone) {
             return Tell::Error(format!("there is no zone {zone}"));
         }
-        let mut memory = self.world.memories.get(zone).cloned().unwrap_or_default();
+        let mut memory = self.world.seen(zone).memory;
         memory.policy.restarts = memory.policy.restarts.retried();
         let files = ZoneFiles::new(self.host.places(), zone);
         if files.run().is_dir()
