@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reeve::{Host, Notice, StepPhase};
+use reeve_schema::Problem;
 use reeve_state::condition::{self, ConditionType};
 use reeve_state::status::ZoneStatus;
 
 use super::live::{self, Block};
-use super::output::{BOLD, FAINT, Format, PLAIN, count};
+use super::output::{BOLD, FAINT, Format, PLAIN, RED, count};
 use super::progress::{Display, Told, line};
-use super::zones;
+use super::{safe_text, zones};
 
 /// How many messages stay below the table.
 const MESSAGES: usize = 6;
@@ -30,6 +31,8 @@ pub struct View {
     /// The step that each zone is in.
     steps: BTreeMap<String, String>,
     said: VecDeque<String>,
+    /// What is wrong with the manifests, until it is right again.
+    problems: Vec<Problem>,
     looked: Option<Instant>,
     /// Something happened since the last look.
     changed: bool,
@@ -39,11 +42,13 @@ impl View {
     /// A view of the zones of `host`, which follow `source`.
     pub fn new(host: Arc<Host>, source: PathBuf, block: Block<io::Stdout>) -> Self {
         let (steps, said) = (BTreeMap::new(), VecDeque::new());
-        Self { host, source, block, zones: Vec::new(), steps, said, looked: None, changed: true }
+        let (zones, problems) = (Vec::new(), Vec::new());
+        Self { host, source, block, zones, steps, said, problems, looked: None, changed: true }
     }
 
     fn say(&mut self, text: &str) {
-        self.said.extend(text.lines().map(str::to_owned));
+        // What is tried again and again fails again and again.
+        self.said.extend(text.lines().map(str::to_owned).filter(|line| !self.said.contains(line)).collect::<Vec<_>>());
         let surplus = self.said.len().saturating_sub(MESSAGES);
         self.said.drain(..surplus);
     }
@@ -71,10 +76,20 @@ impl View {
         }
         lines.extend(table.render(Format::Table).lines().map(str::to_owned));
         lines.push(String::new());
+        lines.extend(self.problems.iter().take(MESSAGES).map(problem_line));
+        if !self.problems.is_empty() {
+            let problems = count(self.problems.len(), "problem");
+            lines.push(format!("{RED}{problems}:{PLAIN} the manifests before stay in force"));
+        }
         lines.extend(self.said.iter().cloned());
         lines.push(format!("{FAINT}Ctrl-C ends this; the zones stay as they are{PLAIN}"));
         lines
     }
+}
+
+fn problem_line(problem: &Problem) -> String {
+    let Problem { file, line, column, message, .. } = problem;
+    format!("{BOLD}{file}:{line}:{column}:{PLAIN} {}", safe_text::line(message))
 }
 
 impl Display for View {
@@ -87,8 +102,15 @@ impl Display for View {
                         StepPhase::Done | StepPhase::Failed(_) => drop(self.steps.remove(&step.zone)),
                     }
                 }
-                if let Some(line) = line(&notice, false) {
-                    self.say(&line);
+                match notice {
+                    Notice::Problems(problems) => self.problems = problems,
+                    // The table shows it.
+                    Notice::State { .. } => {}
+                    notice => {
+                        if let Some(line) = line(&notice, false) {
+                            self.say(&line);
+                        }
+                    }
                 }
             }
             Told::Log(text) => self.say(&text),
