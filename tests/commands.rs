@@ -47,7 +47,10 @@ fn login_with_a_terminal_gets_one_of_the_zones_own_with_its_size() {
     for zone in ["up", "idle"] {
         let reeve = host.command(&["login", zone, "--", "/bin/sh", "-c", "tty; stty size; exit 5"]);
         // script(1) gives the command a terminal.
-        let line = format!("stty rows 33 cols 77; {} login {zone} -- /bin/sh -c 'tty; stty size; exit 5'", env!("CARGO_BIN_EXE_reeve"));
+        let line = format!(
+            "stty rows 33 cols 77; {} login {zone} -- /bin/sh -c 'tty; stty size; exit 5'",
+            env!("CARGO_BIN_EXE_reeve")
+        );
         let mut script = std::process::Command::new("script");
         script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null());
         for (key, value) in reeve.get_envs() {

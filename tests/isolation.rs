@@ -18,10 +18,11 @@ fn two_zones(test: &str) -> Host {
 #[test]
 fn two_zones_reach_each_other_over_the_network_and_see_no_other_link() {
     let host = two_zones("links");
-    let (status, text) = host.inside("red", "ping -c 1 -W 5 192.0.2.11 || exit 7; ls /sys/class/net | sort | tr '\\n' ' '");
+    let (status, text) =
+        host.inside("red", "ping -c 1 -W 5 192.0.2.11 || exit 7; ls /sys/class/net | sort | tr '\\n' ' '");
     assert_eq!(status, 0, "{text}");
     assert!(text.trim_end().ends_with("lo net0"), "only its own links: {text}");
-    let on_host = std::fs::read_to_string("/proc/net/dev").expect("links");
+    let on_host = std::fs::read_to_string("/proc/thread-self/net/dev").expect("links");
     assert!(on_host.contains("rvbr0"), "control: the host has others: {on_host}");
     host.finish();
 }
@@ -66,6 +67,7 @@ fn zone_root_undoes_no_mount_no_mask_and_no_flag_of_the_platform() {
         mount -t proc proc /tmp/there 2>/dev/null && echo "UNDONE fresh proc"
         mount -t sysfs sysfs /tmp/there 2>/dev/null && echo "UNDONE fresh sysfs"
         mount --rbind /proc /tmp/there 2>/dev/null && test -s /tmp/there/keys && echo "UNDONE looked beneath a mask"
+        umount -l /tmp/there 2>/dev/null
         test -s /proc/keys && echo "UNDONE keys"
         echo 1 2>/dev/null > /proc/sys/vm/drop_caches && echo "UNDONE sysctl"
         mount -t tmpfs tmpfs /tmp/there && umount /tmp/there && echo CONTROL
@@ -110,7 +112,7 @@ fn zsched_is_out_of_reach_from_a_running_zone_and_from_a_login_into_a_ready_one(
         let (_, text) = host.inside(
             zone,
             "i=1; while [ $i -lt 40 ]; do
-                 if tr '\\0' ' ' < /proc/$i/cmdline 2>/dev/null | grep -q zsched; then echo SEEN $i; fi
+                 if tr '\\0' ' ' < /proc/$i/cmdline 2>/dev/null | grep -q 'zs[c]hed'; then echo SEEN $i; fi
                  i=$((i+1)); done
              prlimit --pid 1 --nofile=7:7 && echo CONTROL; kill -9 1; kill -STOP 1; echo done",
         );
@@ -135,7 +137,8 @@ fn files_of_the_host_and_of_other_zones_are_not_there() {
     let host = two_zones("files");
     std::fs::write("/var/tmp/reeve-canary", "host").expect("canary");
     host.inside("blue", "echo mine > /var/blue-canary");
-    let (_, text) = host.inside("red", "ls /var/tmp /var; cat /var/tmp/reeve-canary; ls /var/lib /run; cat /proc/1/root/etc/shadow");
+    let (_, text) = host
+        .inside("red", "ls /var/tmp /var; cat /var/tmp/reeve-canary; ls /var/lib /run; cat /proc/1/root/etc/shadow");
     let _ = std::fs::remove_file("/var/tmp/reeve-canary");
     assert!(!text.contains("blue-canary") && !text.contains("reeve-canary\n"), "{text}");
     // What the zone's root writes belongs to the zone's own range on disk, never to the host's root.

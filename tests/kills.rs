@@ -65,9 +65,8 @@ fn killed_zsched_takes_all_of_the_zone_with_it_and_the_zone_comes_up_again() {
             let (killed, init) = (pid(&before, "zschedPid"), pid(&before, "initPid"));
             let started = (kernel::start_time(killed), kernel::start_time(init));
             sys::kill(killed, libc::SIGKILL);
-            let after = host
-                .wait("z", "up again", |status| converged(status, state) && status["zoneId"] != before["zoneId"])
-                .0;
+            let after =
+                host.wait("z", "up again", |status| converged(status, state) && status["zoneId"] != before["zoneId"]).0;
             assert_ne!((kernel::start_time(killed), kernel::start_time(init)), started, "round {round}: still there");
             let alive = kernel::processes(&host.cgroup().join("zone.z")).len();
             let expected = if state == "running" { 3 } else { 1 };
@@ -144,7 +143,11 @@ fn a_controller_killed_in_the_middle_of_anything_is_picked_up_from() {
             "ready" => 1,
             _ => 3,
         };
-        assert!(alive == expected || state == "running", "round {round}: {}\n{status:#}", kernel::describe(&host.cgroup()));
+        assert!(
+            alive == expected || state == "running",
+            "round {round}: {}\n{status:#}",
+            kernel::describe(&host.cgroup())
+        );
     }
     host.finish();
 }

@@ -13,9 +13,8 @@ fn reason(status: &Value) -> &str {
 #[test]
 fn init_that_ends_by_itself_leaves_ready_and_the_policy_decides() {
     let mut host = Host::new("policy");
-    let once = |policy: &str, script: &str| {
-        format!("init:\n  command: [/bin/sh, -c, {script:?}]\n  restart: {policy}\n")
-    };
+    let once =
+        |policy: &str, script: &str| format!("init:\n  command: [/bin/sh, -c, {script:?}]\n  restart: {policy}\n");
     host.zone("never", "running", &once("never", "exit 3"));
     host.zone("on-failure", "running", &once("on-failure", "exit 0"));
     host.zone("flapping", "running", &once("always", "exit 1"));
@@ -45,9 +44,8 @@ fn reboot_inside_gives_a_new_id_and_poweroff_inside_halts() {
     // reboot(2) by number: 169, with RB_AUTOBOOT or RB_POWER_OFF.
     let call = |command: &str| format!("exec perl -e 'syscall(169, 0xfee1dead, 672274793, {command}, 0)'");
     host.inside("z", &call("0x1234567"));
-    let after = host
-        .wait("z", "rebooted", |status| status["state"] == "running" && status["zoneId"] != before["zoneId"])
-        .0;
+    let after =
+        host.wait("z", "rebooted", |status| status["state"] == "running" && status["zoneId"] != before["zoneId"]).0;
     assert_ne!(before["zschedPid"], after["zschedPid"], "a reboot makes the platform anew");
 
     host.inside("z", &call("0x4321fedc"));
@@ -65,9 +63,8 @@ fn a_restart_keeps_id_and_platform_and_a_rebuild_does_not() {
     host.start_controller();
     let first = host.wait_state("z", "running");
     host.zone("z", "running", "init:\n  command: [/usr/bin/sleep, '2000']\n");
-    let second = host.wait("z", "restarted", |status| {
-        status["state"] == "running" && status["initPid"] != first["initPid"]
-    });
+    let second =
+        host.wait("z", "restarted", |status| status["state"] == "running" && status["initPid"] != first["initPid"]);
     assert_eq!(first["zoneId"], second.0["zoneId"]);
     assert_eq!(first["zschedPid"], second.0["zschedPid"]);
     host.zone("z", "running", "init:\n  command: [/usr/bin/sleep, '2000']\nhostname: other\n");
@@ -91,5 +88,7 @@ fn a_set_with_an_error_changes_nothing_and_a_vanished_manifest_halts_but_keeps_t
     let status = host.wait_state("z", "installed");
     let waits = host.wait("z", "awaiting", |status| status["conditions"].to_string().contains("AwaitingConfirmation"));
     assert!(host.folder().join("state/zonepaths/z/root").is_dir(), "{status:#} {:?}", waits.1);
+    // Taken down are the zones of the manifests, so that one that vanished is not removed by accident.
+    host.zone("z", "installed", SLEEPER);
     host.finish();
 }

@@ -25,7 +25,8 @@ fn fetch(address: &str) -> std::io::Result<String> {
 fn the_quickstart_serves_and_leaves_nothing_behind() {
     let host = Host::new("quickstart");
     let log = std::fs::File::create(host.folder().join("run.log")).expect("run.log");
-    let mut run = host.command(&["run", &examples()]).stdout(log.try_clone().expect("dup")).stderr(log).spawn().expect("run");
+    let mut run =
+        host.command(&["run", &examples()]).stdout(log.try_clone().expect("dup")).stderr(log).spawn().expect("run");
     let printed = || std::fs::read_to_string(host.folder().join("run.log")).unwrap_or_default();
     host.wait_state("web", "running");
     host.wait_state("standby", "ready");

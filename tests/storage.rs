@@ -68,8 +68,11 @@ fn a_directory_is_copied_at_install_and_can_be_the_root_with_an_init_of_its_own(
     for name in ["sh", "sleep", "cat", "ls"] {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).expect("link");
     }
-    std::fs::write(root.join("bin/init"), "#!/bin/sh\necho own init $$\ntrap 'exit 0' TERM\nwhile :; do sleep 1 & wait; done\n")
-        .expect("init");
+    std::fs::write(
+        root.join("bin/init"),
+        "#!/bin/sh\necho own init $$\ntrap 'exit 0' TERM\nwhile :; do sleep 1 & wait; done\n",
+    )
+    .expect("init");
     std::fs::set_permissions(root.join("bin/init"), std::fs::Permissions::from_mode(0o755)).expect("chmod");
     let text = format!(
         "apiVersion: reeve.dev/v1alpha1\nkind: Zone\nmetadata:\n  name: z\nspec:\n  root:\n    directory:\n      path: {}\n  init:\n    program: /bin/init\n    haltSignal: SIGTERM\n    haltTimeout: 5s\n",

@@ -58,7 +58,7 @@ pub fn left_over(cgroup: &Path, folder: &Path, namespaces: &BTreeSet<String>) ->
     if cgroup.exists() {
         left.problems.push(format!("cgroup {}", describe(cgroup)));
     }
-    for line in std::fs::read_to_string("/proc/net/dev").unwrap_or_default().lines().skip(2) {
+    for line in std::fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default().lines().skip(2) {
         let name = line.split(':').next().unwrap_or_default().trim();
         if name != "lo" {
             left.problems.push(format!("link {name}"));
@@ -67,7 +67,7 @@ pub fn left_over(cgroup: &Path, folder: &Path, namespaces: &BTreeSet<String>) ->
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let below = folder.to_string_lossy().into_owned();
     left.problems.extend(mounts.lines().filter(|line| line.contains(&below)).map(|line| format!("mount {line}")));
-    left.problems.extend(namespaces_alive(namespaces));
+    left.problems.extend(namespaces_alive(namespaces, cgroup));
     for place in ["state/zonepaths", "state/zones", "run/zones"] {
         let entries = std::fs::read_dir(folder.join(place)).into_iter().flatten().flatten();
         left.problems.extend(entries.map(|entry| format!("file {}", entry.path().display())));
@@ -75,16 +75,22 @@ pub fn left_over(cgroup: &Path, folder: &Path, namespaces: &BTreeSet<String>) ->
     left
 }
 
-/// The given namespaces that some process still is in. The kernel takes network namespaces down a little after their
+/// The given namespaces that some process still is in. Their numbers are used again, so that the zones of other tests do
+/// not count. The kernel takes network namespaces down a little after their
 /// last process, so that what is seen first is looked at again.
-fn namespaces_alive(namespaces: &BTreeSet<String>) -> Vec<String> {
+fn namespaces_alive(namespaces: &BTreeSet<String>, cgroup: &Path) -> Vec<String> {
+    let own = cgroup.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let of_another_test = |pid: i32| {
+        let cgroups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        cgroups.contains("/reeve-") && !cgroups.contains(&own)
+    };
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
                 let shared: Vec<String> = self::namespaces(pid).intersection(namespaces).cloned().collect();
-                if !shared.is_empty() {
+                if !shared.is_empty() && !of_another_test(pid) {
                     found.push(format!("namespaces {shared:?} of process {pid}: {}", command_line(pid)));
                 }
             }

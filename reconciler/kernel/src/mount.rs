@@ -98,6 +98,16 @@ fn openat2(root: BorrowedFd<'_>, path: &str) -> std::result::Result<OwnedFd, Err
     rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
+/// Whether `path` is there below `root`, symbolic links followed as a process with that root would.
+///
+/// # Errors
+/// ENOENT when it is not, else the errno of openat2(2).
+pub fn exists_in(root: BorrowedFd<'_>, path: &str) -> Result<()> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve).at("execve", path)?;
+    Ok(())
+}
+
 /// What a mount point has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {

@@ -9,6 +9,7 @@ use reeve_kernel::application::environment::{self, Command, Executable, Platform
 use reeve_kernel::application::login;
 use reeve_kernel::channel::{Channel, Message};
 use reeve_kernel::error::{Context, Error, Result};
+use reeve_kernel::mount;
 use reeve_kernel::platform::devices::{self, Console};
 use reeve_kernel::platform::file_systems::FileSystems;
 use reeve_kernel::platform::namespaces::Namespaces;
@@ -20,6 +21,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{WaitOptions, WaitStatus};
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::path::Path;
 
 /// Capabilities over the host that zsched keeps: CHOWN, DAC_OVERRIDE, FOWNER, SYS_ADMIN, MKNOD. Over the zone's own
 /// namespaces it has all, as their owner (user_namespaces(7)).
@@ -206,14 +208,7 @@ impl Zsched<'_> {
             return Err(Error::new("boot", "", "an init runs already"));
         }
         let command = match &init.program {
-            Program::Command(argv) => {
-                let words = std::iter::once("init").chain(argv.iter().map(String::as_str));
-                Command {
-                    executable: Executable::Own,
-                    argv: CStrings::new(words),
-                    environment: CStrings::new(&init.environment),
-                }
-            }
+            Program::Command(argv) => below_own_init(argv, &init.environment),
             Program::Init(argv) => command(argv, &init.environment)?,
         };
         let slave = console.slave.as_fd();
@@ -235,7 +230,7 @@ impl Zsched<'_> {
     }
 
     fn start_login(&mut self, login: &LoginSpec, fds: &[OwnedFd]) -> Result<(Child, Option<OwnedFd>)> {
-        let command = command(&login.argv, &login.environment)?;
+        let direct = command(&login.argv, &login.environment)?;
         let platform = platform(self.spec, self.user_ns, self.program);
         let terminal;
         let (master, streams) = match fds {
@@ -256,9 +251,15 @@ impl Zsched<'_> {
         let child = match &self.init {
             Some(init) => {
                 let namespaces = (init.pidfd.as_fd(), self.outer.as_fd());
-                login::start_beside_init(&mut self.stack, cgroup, platform, namespaces, &command, streams)?
+                login::start_beside_init(&mut self.stack, cgroup, platform, namespaces, &direct, streams)?
             }
-            None => environment::start(&mut self.stack, cgroup, platform, &command, streams)?,
+            None => {
+                // The first process of a PID namespace is spared most signals, which no command expects.
+                let zone = mount::open_folder(Path::new("/"))?;
+                mount::exists_in(zone.as_fd(), &login.argv[0])?;
+                let command = below_own_init(&login.argv, &login.environment);
+                environment::start(&mut self.stack, cgroup, platform, &command, streams)?
+            }
         };
         Ok((child, master))
     }
@@ -282,6 +283,11 @@ impl Zsched<'_> {
 
 fn platform<'a>(spec: &PlatformSpec, user_ns: BorrowedFd<'a>, program: BorrowedFd<'a>) -> Platform<'a> {
     Platform { user_ns, id_base: spec.id_base, tmpfs_bytes: spec.tmpfs_bytes, program }
+}
+
+fn below_own_init(argv: &[String], environment: &[String]) -> Command {
+    let words = std::iter::once("init").chain(argv.iter().map(String::as_str));
+    Command { executable: Executable::Own, argv: CStrings::new(words), environment: CStrings::new(environment) }
 }
 
 fn command(argv: &[String], environment: &[String]) -> Result<Command> {

@@ -60,7 +60,7 @@ fn start(command: &[String]) -> std::io::Result<Option<i32>> {
     let Some((program, arguments)) = command.split_first() else { return Ok(None) };
     let mut builder = Command::new(program);
     builder.args(arguments);
-    sys::start_with_clear_signals(&mut builder);
+    sys::start_in_foreground(&mut builder);
     Ok(Some(builder.spawn()?.id() as i32))
 }
 
