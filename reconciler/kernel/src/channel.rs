@@ -1,7 +1,6 @@
 //! Local message channels: Unix sockets of type SOCK_SEQPACKET, which keep message boundaries and carry descriptors.
 
 use crate::error::{Context, Error, Result};
-use crate::sys;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{

@@ -594,10 +594,11 @@ pub fn start_in_foreground(command: &mut std::process::Command) {
     // SAFETY: the closure makes async-signal-safe calls only and touches no memory of the parent.
     unsafe {
         command.pre_exec(|| {
-            // SIGTTOU would stop a background job that takes the terminal; std has just emptied the mask.
-            let _blocked = SignalMask::block_all();
+            // SIGTTOU would stop a background job that takes the terminal.
+            let blocked = SignalMask::block_all();
             libc::setpgid(0, 0);
             libc::tcsetpgrp(0, libc::getpid());
+            drop(blocked);
             unblock_signals();
             Ok(())
         });
@@ -643,26 +644,4 @@ pub fn peer_credentials(socket: BorrowedFd<'_>) -> Result<libc::ucred> {
     };
     done(c_long::from(result)).at("getsockopt", "SO_PEERCRED")?;
     Ok(found)
-}
-
-/// Process ID (as the caller's PID namespace shows it, 0 when it does not) and user ID of the peer of a Unix socket:
-/// getsockopt(SO_PEERCRED).
-///
-/// # Errors
-/// The errno of getsockopt(2).
-pub fn peer_credentials(socket: BorrowedFd<'_>) -> Result<(i32, u32)> {
-    let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
-    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: SO_PEERCRED writes a ucred, for which there is room; both outlive the call.
-    done(c_long::from(unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            ptr::from_mut(&mut peer).cast(),
-            &raw mut length,
-        )
-    }))
-    .at("getsockopt", "SO_PEERCRED")?;
-    Ok((peer.pid, peer.uid))
 }
