@@ -44,6 +44,11 @@ pub enum Ask {
         /// How long to wait for that, in milliseconds.
         patience_ms: u64,
     },
+    /// Look at this zone: somebody worked on it.
+    Look {
+        /// The zone.
+        zone: String,
+    },
     /// Try this zone again at once.
     Retry {
         /// The zone.
@@ -118,6 +123,17 @@ impl Controller {
     /// When it went away, or for no such zone.
     pub fn retry(&mut self, zone: &str) -> Result<()> {
         match self.ask(&Ask::Retry { zone: zone.to_owned() }, Duration::from_secs(10), None)? {
+            Tell::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Tells it that somebody worked on a zone, so that it looks at once what that came to.
+    ///
+    /// # Errors
+    /// When it went away.
+    pub fn look(&mut self, zone: &str) -> Result<()> {
+        match self.ask(&Ask::Look { zone: zone.to_owned() }, Duration::from_secs(10), None)? {
             Tell::Done => Ok(()),
             other => Err(unexpected(&other)),
         }

@@ -5,6 +5,7 @@ use reeve_state::observed::derive_state;
 use reeve_state::plan::request;
 use reeve_state::{Fact, lifecycle};
 
+use crate::controller::Controller;
 use crate::error::{Error, Result};
 use crate::host::{Goal, Host, ZoneOutcome, ZoneResult};
 use crate::progress::{Notice, Observer};
@@ -55,6 +56,10 @@ pub fn carry_out(host: &Host, zone: &str, goal: Goal, observer: &Observer) -> Re
         let event = HostEvent { at: host.now(), zone: Some(zone.to_owned()), reason: "ByHand".into(), message };
         events::add(host.places().state(), &event);
         tell_next(host, zone, to, observer);
+        // Nothing in the kernel tells it of an end that was asked for. Where it cannot be told, its resync will see.
+        if let Ok(Some(mut controller)) = Controller::connect(host.places()) {
+            let _ = controller.look(zone);
+        }
         return Ok(ZoneOutcome { zone: zone.to_owned(), state, result });
     }
     Err(Error::refused(format!("zone {zone}: somebody else is at work on it all the time; try again")))
@@ -66,7 +71,7 @@ fn tell_next(host: &Host, zone: &str, now: &str, observer: &Observer) {
     let desired = ZoneFiles::new(host.places(), zone).status().and_then(|status| status.desired);
     let text = match desired {
         Some(desired) if desired.as_str() != now => {
-            format!("`{}` (process {}) wants it {desired} and will bring it there", holder.command, holder.pid)
+            format!("the controller (`{}`, process {}) wants it {desired} and will bring it there", holder.command, holder.pid)
         }
         Some(_) => return,
         None => format!("`{}` (process {}) will go by its manifest", holder.command, holder.pid),

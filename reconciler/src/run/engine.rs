@@ -547,6 +547,10 @@ impl Engine {
                     return;
                 }
             }
+            Ask::Look { zone } => {
+                self.scope.look(&zone);
+                Tell::Done
+            }
             Ask::Retry { zone } => self.retry(&zone),
         };
         let _ = asked.tell.send(answer);
