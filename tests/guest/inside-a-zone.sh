@@ -14,11 +14,13 @@ test_isolation() {
     [[ $OUTPUT != *inside.sh* && $OUTPUT != *zsched* ]] || fail "$zone sees processes that are not its own: $OUTPUT"
     # No mount of the platform, and no flag of one, can be undone by the zone's root.
     inside "$zone" '
-      before=$(cat /proc/self/mountinfo)
-      while read -r _ _ _ _ point _; do
-        [ "$point" = / ] || umount "$point"
-        mount -o remount,bind,rw "$point"
+      before=$(cat /proc/self/mountinfo) points=
+      while read -r _ _ _ _ point flags _; do
+        [ "$point" = / ] || points="$points $point"
+        case $flags in ro,*) mount -o remount,bind,rw "$point" ;; esac
       done </proc/self/mountinfo >/dev/null 2>&1
+      umount $points 2>/dev/null
+      umount -l $points 2>/dev/null
       [ "$before" = "$(cat /proc/self/mountinfo)" ] || { echo "undone:"; cat /proc/self/mountinfo; }
       touch /usr/x 2>/dev/null && echo "written: /usr"
       mknod /tmp/null c 1 3 2>/dev/null && echo "made: a device"

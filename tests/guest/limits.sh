@@ -23,7 +23,7 @@ exited() {
 test_limits_are_kept() {
   manifest hog running <<'END'
 cappedMemory:
-  physical: 64Mi
+  physical: 32Mi
 init:
   command: [/usr/bin/perl, -e, 'my $hog = "x" x (200 << 20); sleep 1000']
   restart: never
@@ -44,7 +44,7 @@ END
   # The kernel ends the hog by itself, and the zone's state follows from that.
   until_true "hog ended by the kernel" exited hog
   counts oom_kill "$CGROUP/zone.hog/memory.events" || fail "no oom_kill: $(<"$CGROUP/zone.hog/memory.events")"
-  same memory.max 67108864 "$(<"$CGROUP/zone.hog/memory.max")"
+  same memory.max 33554432 "$(<"$CGROUP/zone.hog/memory.max")"
 
   # Linux 6.1 counts a refused fork where the process was, later ones where the limit is.
   await bomb running
