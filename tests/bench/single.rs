@@ -11,6 +11,7 @@ use crate::options::Options;
 use crate::table::{Peers, Table};
 use crate::timing::{self, Contender, settle, timed};
 use crate::zones::{Manifest, Reeve, Scratch};
+use reeve_state::Transition;
 use std::cell::RefCell;
 
 const ROWS: [&str; 4] = ["cold", "cold_net", "ready_to_running", "restart"];
@@ -58,31 +59,28 @@ fn zone_name(row: &str) -> String {
 
 type Work<'a> = Box<dyn FnMut() -> Result<f64> + 'a>;
 
-/// Reeve's part of a row, with its zone installed.
+/// Reeve's part of a row, with its zone where it starts from.
 fn zone<'a>(reeve: &'a RefCell<Reeve>, row: &'static str) -> Result<Work<'a>> {
+    let name = zone_name(row);
     let net = (row == "cold_net").then_some(1);
-    let manifest = Manifest { net, ..Manifest::new(&zone_name(row)) };
-    let wanted = |state| reeve.borrow().wanted(&manifest.state(state));
-    let (installed, ready, running) = (wanted("installed")?, wanted("ready")?, wanted("running")?);
-    reeve.borrow_mut().converge(installed.clone())?;
-    let to = move |wanted: &reeve_state::wanted::Wanted| reeve.borrow_mut().converge(wanted.clone());
+    reeve.borrow_mut().install(&Manifest { net, ..Manifest::new(&name) })?;
+    let from = match row {
+        "ready_to_running" => Some(Transition::Ready),
+        "restart" => Some(Transition::Boot),
+        _ => None,
+    };
+    if let Some(transition) = from {
+        reeve.borrow_mut().take(&name, transition)?;
+    }
+    let take = move |transition| reeve.borrow_mut().take(&name, transition);
     Ok(match row {
         "ready_to_running" => Box::new(move || {
-            to(&ready)?;
-            settle();
-            to(&running)
+            let took = take(Transition::Boot)?;
+            take(Transition::Stop)?;
+            Ok(took)
         }),
-        "restart" => {
-            let mut mark = 0;
-            to(&running)?;
-            Box::new(move || {
-                mark += 1;
-                let changed = reeve.borrow().wanted(&Manifest { mark, ..manifest.state("running") })?;
-                settle();
-                to(&changed)
-            })
-        }
-        _ => Box::new(move || Ok(to(&running)? + to(&installed)?)),
+        "restart" => Box::new(move || Ok(take(Transition::Stop)? + take(Transition::Boot)?)),
+        _ => Box::new(move || Ok(take(Transition::Boot)? + take(Transition::Halt)?)),
     })
 }
 

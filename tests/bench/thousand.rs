@@ -23,18 +23,21 @@ pub fn rows(options: &Options, scratch: &Scratch, table: &mut Table) -> Result<(
     let wanted = desired::wanted(&zones.set("running")?, host.places());
     let mut world = World::new(host, Aim::Manifests, wanted);
     pass::pass(host, &mut world, &Scope::All);
-    let mut figures = (Vec::new(), Vec::new());
+    let (mut all, mut looking, mut event) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.rounds.min(10) {
         settle();
-        figures.0.push(one(host, &mut world, &Scope::All, count)?);
+        all.push(one(host, &mut world, &Scope::All, count)?);
+        settle();
+        looking.push(timed(|| Ok(host.looker().host(&mut std::iter::empty())))?.0);
         settle();
         let mut scope = Scope::default();
         scope.look("quiet-0");
-        figures.1.push(one(host, &mut world, &scope, 1)?);
+        event.push(one(host, &mut world, &scope, 1)?);
     }
-    let event = median(figures.1).unwrap_or_default();
-    eprintln!("bench: a pass that an event of one zone causes, beside {count} quiet zones: {event:.3} ms");
-    let figure = median(figures.0).ok_or("no figure of Reeve's")?;
+    let said = |figures| median(figures).unwrap_or_default();
+    let (looking, event) = (said(looking), said(event));
+    eprintln!("bench: of a pass over {count} quiet zones, looking: {looking:.3} ms; an event of one: {event:.3} ms");
+    let figure = median(all).ok_or("no figure of Reeve's")?;
     let down = zones.apply("installed")?;
     eprintln!("bench: {count} zones went down in {down:.0} ms");
     zones.remove()?;

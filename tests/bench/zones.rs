@@ -1,15 +1,15 @@
 //! Reeve's side: manifests as a user writes them, and the controller's own path through the library for what they want
-//! next (pass, walk, with journal and observation), called directly so that nothing but that path is timed.
+//! next (plan, audit, walk, with journal and observation), called directly so that nothing but that path is timed.
 
 use crate::Result;
 use crate::timing::timed;
-use reeve::observe::ZoneSeen;
 use reeve::pass::{self, Aim, Scope, World};
 use reeve::supervisor::Zoneadmd;
 use reeve::{Host, Places, desired, walk};
 use reeve_schema::{Limits, ManifestSet, SourceFile};
-use reeve_state::ZoneState;
-use reeve_state::wanted::Wanted;
+use reeve_state::audit::{self, Permissions};
+use reeve_state::plan::{ZonePlan, request};
+use reeve_state::{Transition, ZoneState};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -63,8 +63,6 @@ pub struct Manifest {
     pub state: &'static str,
     /// Whether it has a network interface, and then the last two bytes of its address.
     pub net: Option<u16>,
-    /// A value in init's environment; another one is a change that a restart brings about.
-    pub mark: usize,
 }
 
 /// The bridge of Reeve's zones.
@@ -73,7 +71,7 @@ pub const BRIDGE: &str = "benchzones";
 impl Manifest {
     /// A zone without a network interface that is to be installed.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), state: "installed", net: None, mark: 0 }
+        Self { name: name.to_owned(), state: "installed", net: None }
     }
 
     /// The same zone in another state.
@@ -83,7 +81,7 @@ impl Manifest {
 
     /// As YAML. The init is killed as the peers' is, without being asked first.
     pub fn text(&self, tree: &Path) -> String {
-        let Self { name, state, net, mark } = self;
+        let Self { name, state, net } = self;
         let net = net.map_or_else(String::new, |address| {
             let [high, low] = address.to_be_bytes();
             let (address, router) = (format!("10.201.{high}.{low}/16"), "10.201.255.254");
@@ -92,7 +90,7 @@ impl Manifest {
         format!(
             "apiVersion: reeve.dev/v1alpha1\nkind: Zone\nmetadata: {{name: {name}}}\nspec:\n  state: {state}\n  \
              root: {{directory: {{path: {}}}}}\n  \
-             init: {{program: /init, haltTimeout: 0s, env: {{MARK: \"{mark}\"}}}}{net}\n",
+             init: {{program: /init, haltTimeout: 0s}}{net}\n",
             tree.display()
         )
     }
@@ -108,7 +106,7 @@ pub fn set(manifests: &[Manifest], tree: &Path, places: &Places) -> Result<Manif
         .map_err(|problems| format!("the bench's own manifests: {problems:?}").into())
 }
 
-/// What the controller knows and holds, with one zone's work done at a time.
+/// What the controller knows and holds of its zones, without its tasks: one zone's work at a time.
 pub struct Reeve {
     host: Host,
     tree: PathBuf,
@@ -124,42 +122,45 @@ impl Reeve {
         Ok(Self { host, tree: scratch.tree()?, world, held: BTreeMap::new() })
     }
 
-    /// A manifest as the planner takes it.
-    pub fn wanted(&self, manifest: &Manifest) -> Result<Wanted> {
-        let places = self.host.places();
-        let set = set(std::slice::from_ref(manifest), &self.tree, places)?;
-        let wanted = desired::wanted(&set, places).into_values().next();
-        wanted.ok_or_else(|| "the set of one manifest is empty".into())
-    }
-
-    /// From a changed manifest to the zone seen where it should be, in milliseconds: what the controller does between
-    /// having read the one and recording the other.
-    pub fn converge(&mut self, wanted: Wanted) -> Result<f64> {
-        let (name, goal) = (wanted.name.clone(), wanted.goal());
-        let (took, ()) = timed(|| {
-            self.world.wanted.insert(name.clone(), wanted);
-            self.walk(&name)
-        })?;
-        match self.world.state(&name) {
-            Some(state) if state == goal => Ok(took),
-            state => Err(format!("zone {name} is {state:?}, not {goal}").into()),
-        }
-    }
-
-    fn walk(&mut self, name: &str) -> Result<()> {
+    /// Installs a zone: a pass with its manifest, and the walk that it plans.
+    pub fn install(&mut self, manifest: &Manifest) -> Result<()> {
+        let set = set(std::slice::from_ref(manifest), &self.tree, self.host.places())?;
+        self.world.wanted.extend(desired::wanted(&set, self.host.places()));
         let mut scope = Scope::default();
-        scope.look(name);
-        let passed = pass::pass(&self.host, &mut self.world, &scope);
-        if let Some(finding) = passed.findings.first() {
-            return Err(format!("{}: {}", finding.rule, finding.message).into());
-        }
-        let plan = self.world.plans.get(name).cloned().ok_or("there is no plan")?;
-        let seen: ZoneSeen = self.world.seen(name);
+        scope.look(&manifest.name);
+        pass::pass(&self.host, &mut self.world, &scope);
+        let plan = self.world.plans.get(&manifest.name).cloned().ok_or("there is no plan")?;
+        self.walk(&plan)
+    }
+
+    /// Takes a zone along a transition, as the controller does: planned, audited and walked, with the intent in the
+    /// journal before and what is seen of the zone afterwards. Milliseconds.
+    pub fn take(&mut self, name: &str, transition: Transition) -> Result<f64> {
+        let (took, ()) = timed(|| {
+            let seen = self.world.seen(name);
+            let plan = request(transition, None, &seen.facts, seen.recorded.as_ref())?;
+            let findings = audit::audit_zone(&plan, &seen.facts, &Permissions::default());
+            match findings.first() {
+                Some(finding) => Err(format!("{}: {}", finding.rule, finding.message).into()),
+                None => self.walk(&plan),
+            }
+        })?;
+        Ok(took)
+    }
+
+    fn walk(&mut self, plan: &ZonePlan) -> Result<()> {
+        let (name, seen) = (plan.name.as_str(), self.world.seen(&plan.name));
         let held = self.held.entry(name.to_owned()).or_default();
-        let walked = walk::walk(&self.host, &plan, seen, None, held, &reeve::progress::silent());
+        let walked = walk::walk(&self.host, plan, seen, None, held, &reeve::progress::silent());
         let failed = walked.outcome.failed.clone();
         self.world.absorb(name, walked.seen);
-        failed.map_or(Ok(()), |why| Err(why.into()))
+        match failed {
+            Some(why) => Err(why.into()),
+            None if self.world.state(name) != plan.to => {
+                Err(format!("zone {name} is {:?}, not {:?}", self.world.state(name), plan.to).into())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Takes a zone away, with its files.
