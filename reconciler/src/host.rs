@@ -178,6 +178,8 @@ impl Host {
         {
             files::private_folder(folder)?;
         }
+        // Descriptors are held of every zone's processes. What is started gets the old limit back.
+        places::raise_descriptor_limit();
         let looker = Looker::new(&places)?;
         Ok(Self(Arc::new(Inner { places, looker, zoneadmd_cgroup: OnceLock::new(), preparing: Mutex::new(()) })))
     }

@@ -27,6 +27,7 @@ pub mod places;
 pub mod planned_walk;
 pub mod progress;
 pub mod purge;
+pub mod quiet;
 pub mod resolve;
 pub mod run;
 pub mod source;

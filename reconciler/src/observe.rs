@@ -142,14 +142,7 @@ impl Looker {
 
     /// Nothing could be read at all: nothing is known of any zone.
     fn blind<'w>(&self, why: &str, wanted: &mut dyn Iterator<Item = &'w str>) -> HostSeen {
-        let unknown = |name: &str| ZoneFacts {
-            configured: Fact::unknown(why),
-            installed: Fact::unknown(why),
-            zsched: Fact::unknown(why),
-            init: Fact::unknown(why),
-            ..ZoneFacts::absent(name)
-        };
-        let zones = wanted.map(|name| (name.to_owned(), unknown(name))).collect();
+        let zones = wanted.map(|name| (name.to_owned(), unreadable(name, why))).collect();
         let facts = HostFacts {
             boot_id: self.boot_id.clone(),
             observed_at: crate::store::now(),
@@ -174,22 +167,42 @@ impl Looker {
 
     /// One zone. `known` is what is known of it already, which spares reading what belongs to others.
     pub fn zone(&self, name: &str, known: Option<Known<'_>>) -> ZoneSeen {
+        let seen = self.with_observation(name, known, |observation, bridge| self.zone_seen(name, observation, bridge));
+        seen.unwrap_or_else(|error| {
+            let facts = unreadable(name, &error.to_string());
+            ZoneSeen { facts, memory: Memory::default(), recorded: None }
+        })
+    }
+
+    /// Looks at the kernel's side of a zone again and leaves what its files say: for whoever holds the zone's lock and
+    /// wrote them.
+    pub fn kernel(&self, facts: &mut ZoneFacts, manifest: Option<&serde_json::Value>) {
+        let before = facts.clone();
+        let known = Known { facts: &before, manifest };
+        let looked = self.with_observation(&before.name, Some(known), |observation, bridge| {
+            self.kernel_facts(facts, observation, bridge);
+        });
+        if let Err(error) = looked {
+            let unknown = unreadable(&before.name, &error.to_string());
+            (facts.zsched, facts.init) = (unknown.zsched, unknown.init);
+        }
+    }
+
+    fn with_observation<T>(
+        &self,
+        name: &str,
+        known: Option<Known<'_>>,
+        take: impl FnOnce(&ZoneObservation, &mut dyn FnMut(u32) -> Option<String>) -> T,
+    ) -> Result<T> {
         let expected: Option<Vec<String>> = known.and_then(|known| self.link_names(known));
         let links: Option<Vec<&str>> = expected.as_ref().map(|names| names.iter().map(String::as_str).collect());
         let zoneadmd = known.and_then(|known| known.facts.zoneadmd.known()).map(|process| process.pid);
         let hints = Hints { links: links.as_deref(), zoneadmd, skip_mounts: known.is_some() };
-        let seen = self.with_eye(|eye| {
+        self.with_eye(|eye| {
             let observation = eye.observer.observe_zone(name, &hints, Detail::Quick);
             let rtnl = &mut eye.rtnl;
             let mut bridge = |master| rtnl.link_by_index(master).ok().flatten().map(|link| link.name);
-            self.zone_seen(name, &observation, &mut bridge)
-        });
-        seen.unwrap_or_else(|error| {
-            let why = error.to_string();
-            let mut facts = ZoneFacts::absent(name);
-            facts.zsched = Fact::unknown(why.as_str());
-            facts.init = Fact::unknown(why.as_str());
-            ZoneSeen { facts, memory: Memory::default(), recorded: None }
+            take(&observation, &mut bridge)
         })
     }
 
@@ -277,6 +290,17 @@ impl Looker {
             links.into_iter().map(one).collect::<Vec<_>>()
         }));
         facts.mounts = fact(&seen.mounts.clone().map(|mounts| u32::try_from(mounts.len()).unwrap_or(u32::MAX)));
+    }
+}
+
+/// The facts of a zone of which nothing could be read.
+fn unreadable(name: &str, why: &str) -> ZoneFacts {
+    ZoneFacts {
+        configured: Fact::unknown(why),
+        installed: Fact::unknown(why),
+        zsched: Fact::unknown(why),
+        init: Fact::unknown(why),
+        ..ZoneFacts::absent(name)
     }
 }
 

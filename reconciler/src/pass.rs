@@ -14,7 +14,8 @@ use reeve_state::wanted::{self, Wanted};
 use reeve_state::{HostFacts, ZoneFacts, ZoneState};
 
 use crate::host::Host;
-use crate::observe::{Known, ZoneSeen};
+use crate::observe::{HostSeen, Known, ZoneSeen};
+use crate::quiet::{Marks, Quiet};
 use crate::store::zone::{Memory, ZoneFiles};
 
 /// What a pass works towards.
@@ -95,6 +96,8 @@ pub struct World {
     pub statuses: BTreeMap<String, ZoneStatus>,
     /// The plan that was made last, by zone, without those that an audit stopped.
     pub plans: BTreeMap<String, ZonePlan>,
+    /// Zones that need not be looked at again.
+    quiet: Quiet,
 }
 
 /// What a pass came to.
@@ -127,6 +130,7 @@ impl World {
             outcomes: BTreeMap::new(),
             statuses: BTreeMap::new(),
             plans: BTreeMap::new(),
+            quiet: Quiet::default(),
         }
     }
 
@@ -134,7 +138,10 @@ impl World {
     pub fn seen(&self, zone: &str) -> ZoneSeen {
         ZoneSeen {
             facts: self.facts.zones.get(zone).cloned().unwrap_or_else(|| ZoneFacts::absent(zone)),
-            memory: Memory { boot_id: self.facts.boot_id.clone(), ..self.memories.get(zone).cloned().unwrap_or_default() },
+            memory: Memory {
+                boot_id: self.facts.boot_id.clone(),
+                ..self.memories.get(zone).cloned().unwrap_or_default()
+            },
             recorded: self.recorded.get(zone).cloned(),
         }
     }
@@ -152,6 +159,7 @@ impl World {
 
     /// Takes in what was seen of a zone.
     pub fn absorb(&mut self, zone: &str, seen: ZoneSeen) {
+        self.quiet.doubt(zone);
         let gone = derive_state(&seen.facts).is_absent() && !self.wanted.contains_key(zone);
         if gone {
             self.facts.zones.remove(zone);
@@ -182,47 +190,118 @@ impl World {
 /// Makes a pass over `scope`.
 pub fn pass(host: &Host, world: &mut World, scope: &Scope) -> Passed {
     let mut passed = Passed::default();
-    let zones = look(host, world, scope, &mut passed);
-    let mut plan = make_plan(world, zones.as_ref());
+    let looked = look(host, world, scope, &mut passed);
+    let mut plan = make_plan(world, looked.zones.as_ref());
     check_plan(world, &mut plan, &mut passed);
+    passed.zones = looked.quiet;
     for zone in plan.zones {
         report(host, world, &zone);
+        let marks = looked.marks.get(&zone.name);
+        if let (Some(marks), Some(facts), true) = (marks, world.facts.zones.get(&zone.name), is_at_rest(&zone)) {
+            world.quiet.keep(host, facts, *marks);
+        }
         passed.zones.push(zone.name.clone());
         world.plans.insert(zone.name.clone(), zone);
     }
     passed
 }
 
-/// Looks at what the scope says. Returns the zones to plan; none for all.
-fn look(host: &Host, world: &mut World, scope: &Scope, passed: &mut Passed) -> Option<BTreeSet<String>> {
-    match scope {
-        Scope::All => {
-            let seen = host.looker().host(&mut world.wanted.keys().map(String::as_str));
-            world.recorded = seen.recorded;
-            world.policies = seen.memories.iter().map(|(name, memory)| (name.clone(), memory.policy.clone())).collect();
-            world.memories = seen.memories;
-            world.facts = seen.facts;
-            world.plans.retain(|name, _| world.wanted.contains_key(name) || world.facts.zones.contains_key(name));
-            world.statuses.retain(|name, _| world.wanted.contains_key(name) || world.facts.zones.contains_key(name));
-            let bad: Vec<String> =
-                world.facts.zones.values().filter(|facts| is_bad(facts)).map(|f| f.name.clone()).collect();
-            for zone in bad {
-                set_bad_aside(host, world, &zone, passed);
+/// Whether there is nothing to do for a zone, and nothing to wait for.
+fn is_at_rest(plan: &ZonePlan) -> bool {
+    plan.steps.is_empty() && plan.hold.is_none()
+}
+
+/// What looking came to.
+#[derive(Default)]
+struct Looked {
+    /// The zones to plan; none for all.
+    zones: Option<BTreeSet<String>>,
+    /// Zones that are as they were, with nothing to do.
+    quiet: Vec<String>,
+    /// The marks of zones that were looked at, taken before.
+    marks: BTreeMap<String, Marks>,
+}
+
+/// More zones than this are quicker looked at together than one after the other.
+const ONE_BY_ONE: usize = 32;
+
+/// Looks at what the scope says.
+fn look(host: &Host, world: &mut World, scope: &Scope, passed: &mut Passed) -> Looked {
+    let (zones, quiet) = match scope {
+        Scope::Zones { look, think } => (look.union(think).cloned().collect(), Vec::new()),
+        Scope::All => match world.quiet.sift(host) {
+            Some((still, others)) if others.len() <= ONE_BY_ONE => {
+                // What changed without the zone changing: its manifest.
+                let digest = |name: &String| world.plans.get(name).and_then(|plan| plan.digest.as_ref());
+                let others: BTreeSet<String> = others
+                    .into_iter()
+                    .chain(
+                        world.wanted.iter().filter(|(name, w)| digest(name) != Some(&w.digest)).map(|(n, _)| n.clone()),
+                    )
+                    .chain(still.iter().filter(|name| !world.wanted.contains_key(*name)).cloned())
+                    .chain(world.wanted.keys().filter(|name| !still.contains(*name)).cloned())
+                    .collect();
+                let quiet = still.into_iter().filter(|name| !others.contains(name)).collect();
+                (others, quiet)
             }
-            None
-        }
-        Scope::Zones { look, think } => {
-            for zone in look {
-                let seen = host.looker().zone(zone, world.known(zone));
-                let bad = is_bad(&seen.facts);
-                world.absorb(zone, seen);
-                if bad {
-                    set_bad_aside(host, world, zone, passed);
-                }
-            }
-            Some(look.union(think).chain(world.unquiet()).cloned().collect())
+            _ => return look_at_all(host, world, passed),
+        },
+    };
+    let marks = match scope {
+        Scope::All => marks(host, world, zones.iter()),
+        Scope::Zones { .. } => BTreeMap::new(),
+    };
+    let again: Vec<String> = match scope {
+        Scope::All => zones.iter().cloned().collect(),
+        Scope::Zones { look, .. } => look.iter().cloned().collect(),
+    };
+    for zone in &again {
+        // What is left of a zone that is not up may be anywhere; one that is up is where it was.
+        let up = world.facts.zones.get(zone).is_some_and(|facts| facts.zsched.is_known());
+        let known = world.known(zone).filter(|_| up || *scope != Scope::All);
+        let seen = host.looker().zone(zone, known);
+        let bad = is_bad(&seen.facts);
+        world.absorb(zone, seen);
+        if bad {
+            set_bad_aside(host, world, zone, passed);
         }
     }
+    let zones: BTreeSet<String> = zones.into_iter().chain(world.unquiet().cloned()).collect();
+    Looked { zones: Some(zones), quiet, marks }
+}
+
+/// The marks of these zones as they are now.
+fn marks<'z>(host: &Host, world: &World, zones: impl Iterator<Item = &'z String>) -> BTreeMap<String, Marks> {
+    let zonepath = |zone: &String| {
+        let wanted = world.wanted.get(zone).and_then(|wanted| wanted::zonepath(&wanted.manifest));
+        let found = world.facts.zones.get(zone).and_then(|facts| facts.zonepath.as_deref());
+        found.or(wanted).map(str::to_owned)
+    };
+    let zones: Vec<(&String, Option<String>)> = zones.map(|zone| (zone, zonepath(zone))).collect();
+    Quiet::marks(host, zones.iter().map(|(zone, path)| (*zone, path.as_deref())))
+}
+
+/// Looks at everything, in one look.
+fn look_at_all(host: &Host, world: &mut World, passed: &mut Passed) -> Looked {
+    let names: BTreeSet<String> = world.facts.zones.keys().chain(world.wanted.keys()).cloned().collect();
+    let marks = marks(host, world, names.iter());
+    world.quiet = Quiet::default();
+    take_in(world, host.looker().host(&mut world.wanted.keys().map(String::as_str)));
+    let is_there = |name: &String| world.wanted.contains_key(name) || world.facts.zones.contains_key(name);
+    world.plans.retain(|name, _| is_there(name));
+    world.statuses.retain(|name, _| is_there(name));
+    let bad: Vec<String> = world.facts.zones.values().filter(|facts| is_bad(facts)).map(|f| f.name.clone()).collect();
+    for zone in bad {
+        set_bad_aside(host, world, &zone, passed);
+    }
+    Looked { zones: None, quiet: Vec::new(), marks }
+}
+
+fn take_in(world: &mut World, seen: HostSeen) {
+    world.recorded = seen.recorded;
+    world.policies = seen.memories.iter().map(|(name, memory)| (name.clone(), memory.policy.clone())).collect();
+    world.memories = seen.memories;
+    world.facts = seen.facts;
 }
 
 fn is_bad(facts: &ZoneFacts) -> bool {
@@ -242,8 +321,7 @@ fn set_bad_aside(host: &Host, world: &mut World, zone: &str, passed: &mut Passed
     }
 }
 
-/// Plans the zones, or all of them. Zones at rest hold nothing that their own manifests do not give them, and two
-/// manifests never want the same, so that those in question can be planned without them.
+/// Plans the zones, or all of them.
 fn make_plan(world: &World, zones: Option<&BTreeSet<String>>) -> Plan {
     if let Aim::Down { zones: down, purge } = &world.aim {
         let wanted = down.iter().filter(|name| zones.is_none_or(|zones| zones.contains(*name)));
@@ -262,23 +340,10 @@ fn make_plan(world: &World, zones: Option<&BTreeSet<String>>) -> Plan {
         policies: &world.policies,
         now,
     };
-    let Some(zones) = zones else { return plan::plan(&whole) };
-    fn some<T: Clone>(all: &BTreeMap<String, T>, zones: &BTreeSet<String>) -> BTreeMap<String, T> {
-        zones.iter().filter_map(|name| Some((name.clone(), all.get(name)?.clone()))).collect()
+    match zones {
+        Some(zones) => plan::plan_some(&whole, zones),
+        None => plan::plan(&whole),
     }
-    let facts = HostFacts {
-        boot_id: world.facts.boot_id.clone(),
-        observed_at: world.facts.observed_at,
-        zones: some(&world.facts.zones, zones),
-        bridges: world.facts.bridges.clone(),
-    };
-    plan::plan(&plan::Input {
-        wanted: &some(&world.wanted, zones),
-        facts: &facts,
-        recorded: &some(&world.recorded, zones),
-        policies: &some(&world.policies, zones),
-        now,
-    })
 }
 
 /// Audits the plan by rules of its own; a zone with a fatal finding is left alone and told of.
@@ -357,10 +422,7 @@ fn report(host: &Host, world: &mut World, plan: &ZonePlan) {
 /// A pass that touches nothing, for those who only want to see the plan. Returns what the audit found.
 pub fn look_only(host: &Host, world: &mut World) -> Vec<Finding> {
     let seen = host.looker().host(&mut world.wanted.keys().map(String::as_str));
-    world.recorded = seen.recorded;
-    world.policies = seen.memories.iter().map(|(name, memory)| (name.clone(), memory.policy.clone())).collect();
-    world.memories = seen.memories;
-    world.facts = seen.facts;
+    take_in(world, seen);
     let mut passed = Passed::default();
     let mut plan = make_plan(world, None);
     check_plan(world, &mut plan, &mut passed);

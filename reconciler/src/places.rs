@@ -2,8 +2,10 @@
 //! from another; and the checks of what Reeve needs of a host.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::mount::FsOpenFlags;
+use rustix::process::{Resource, Rlimit};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -147,6 +149,25 @@ pub fn check_host() -> Result<()> {
     missing.extend(check_user_namespaces());
     missing.extend(check_file_systems());
     if missing.is_empty() { Ok(()) } else { Err(Error::Unsupported(missing.join("\n"))) }
+}
+
+/// The limit of open files that this process was started with.
+static DESCRIPTORS: OnceLock<Option<u64>> = OnceLock::new();
+
+/// Lets this process have as many descriptors as it may.
+pub fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    DESCRIPTORS.get_or_init(|| limit.current);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(errno) = rustix::process::setrlimit(Resource::Nofile, raised) {
+        tracing::debug!("setrlimit(RLIMIT_NOFILE): {errno}");
+    }
+}
+
+/// The limit that programs are to be started with. Many take a large one for a promise and close as many descriptors.
+pub fn usual_descriptor_limit() -> Rlimit {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    Rlimit { current: DESCRIPTORS.get().copied().unwrap_or(limit.current), maximum: limit.maximum }
 }
 
 fn check_kernel() -> Option<String> {

@@ -16,10 +16,10 @@ use reeve_kernel::wire::{Adoption, Event, Reply, Request, Snapshot, StepName};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions};
 
 use crate::error::{Error, OnFile, Result};
-use crate::places::Places;
+use crate::places::{self, Places};
 
 /// The program, linked statically by build.rs.
 static PROGRAM: &[u8] = include_bytes!(env!("ZONEADMD"));
@@ -84,13 +84,14 @@ impl Zoneadmd {
         let theirs = above(theirs.as_fd())?;
         let log = above(log_file(&places.zone_run(zone))?.as_fd())?;
         let null = above(File::open("/dev/null").on("open", Path::new("/dev/null"))?.as_fd())?;
-        let program = program()?;
+        let (program, limit) = (program()?, places::usual_descriptor_limit());
         let argv = CStrings::new(["zoneadmd", zone]);
         let environment = CStrings::new::<&str>([]);
         let mut body = || {
             // Nothing of the terminal that the controller may have: Ctrl-C there must not end zones.
             let _ = rustix::process::setsid();
             let _ = rustix::process::chdir(c"/");
+            let _ = rustix::process::setrlimit(Resource::Nofile, limit.clone());
             let given = [(&null, 0), (&log, 1), (&log, 2), (&theirs, 3)];
             for (fd, number) in given {
                 if sys::dup_onto(fd.as_fd(), number).is_err() {

@@ -7,7 +7,7 @@ mod up;
 
 use std::time::Instant;
 
-use reeve_kernel::wire::{EndOfInit, Event, StepName};
+use reeve_kernel::wire::{EndOfInit, Event, Snapshot, StepName};
 use reeve_state::difference::Recorded;
 use reeve_state::journal::{self, Entry, Evidence, Phase};
 use reeve_state::observed::derive_state;
@@ -18,7 +18,7 @@ use reeve_state::{Fact, Transition, ZoneFacts, ZoneState, lifecycle};
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::observe::{Known, ZoneSeen};
+use crate::observe::ZoneSeen;
 use crate::progress::{Notice, Observer, StepPhase, StepProgress};
 use crate::store::zone::{Memory, ZoneFiles};
 use crate::supervisor::Zoneadmd;
@@ -163,14 +163,18 @@ impl Walk<'_> {
         self.outcome.failed = Some(error.to_string());
     }
 
-    /// Looks at the zone again; thoroughly where nothing is to be taken for granted.
+    /// Looks at the zone again: at the kernel, as the files are this walk's own; thoroughly where nothing is to be taken
+    /// for granted.
     fn look(&mut self, thoroughly: bool) {
-        let manifest = self.plan.manifest.as_ref().or(self.recorded.as_ref().map(|recorded| &recorded.manifest));
-        let known = (!thoroughly).then_some(Known { facts: &self.facts, manifest });
-        let seen = self.host.looker().zone(&self.plan.name, known);
-        self.facts = seen.facts;
-        if self.recorded.is_none() {
-            self.recorded = seen.recorded;
+        if thoroughly {
+            let seen = self.host.looker().zone(&self.plan.name, None);
+            self.facts = seen.facts;
+            if self.recorded.is_none() {
+                self.recorded = seen.recorded;
+            }
+        } else {
+            let manifest = self.plan.manifest.as_ref().or(self.recorded.as_ref().map(|recorded| &recorded.manifest));
+            self.host.looker().kernel(&mut self.facts, manifest);
         }
         // What is remembered is what this walk has; only it writes while it has the lock.
         self.facts.last_exit = self.memory.policy.restarts.pending;
@@ -331,6 +335,16 @@ pub fn note_end(memory: &mut Memory, environment: u32, end: &EndOfInit) -> bool 
     let report = ExitReport { kind, at: crate::store::now(), environment };
     memory.policy.restarts = memory.policy.restarts.noted(report);
     true
+}
+
+/// Takes in what a zoneadmd that was just found says: which environment runs, or how the last one ended. True when that
+/// is news.
+pub fn note_snapshot(memory: &mut Memory, snapshot: &Snapshot) -> bool {
+    if snapshot.init != 0 {
+        // Also one whose start nobody lived to write down.
+        return memory.environment.replace(snapshot.environment) != Some(snapshot.environment);
+    }
+    snapshot.last_end.as_ref().is_some_and(|end| note_end(memory, snapshot.environment, end))
 }
 
 /// The plan's name of a step that zoneadmd tells of.

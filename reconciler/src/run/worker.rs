@@ -122,8 +122,7 @@ fn connect(host: &Host, zone: String, mut seen: ZoneSeen) -> (Option<Zoneadmd>, 
     match connected {
         Ok((zoneadmd, snapshot)) => {
             seen.memory = files.memory(host.boot_id());
-            if let (0, Some(end)) = (snapshot.init, &snapshot.last_end)
-                && walk::note_end(&mut seen.memory, snapshot.environment, end)
+            if walk::note_snapshot(&mut seen.memory, &snapshot)
                 && let Err(error) = files.remember(&seen.memory)
             {
                 tracing::warn!("zone {zone}: {error}");

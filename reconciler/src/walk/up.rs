@@ -146,10 +146,8 @@ impl Walk<'_> {
         let cgroup = self.host.zoneadmd_cgroup()?;
         let (zoneadmd, snapshot) = Zoneadmd::find_or_adopt(self.host.places(), &self.plan.name, cgroup, known)?;
         *self.zoneadmd = Some(zoneadmd);
-        if let (0, Some(end)) = (snapshot.init, &snapshot.last_end) {
-            super::note_end(&mut self.memory, snapshot.environment, end);
-            self.facts.last_exit = self.memory.policy.restarts.pending;
-        }
+        super::note_snapshot(&mut self.memory, &snapshot);
+        self.facts.last_exit = self.memory.policy.restarts.pending;
         Ok(())
     }
 
