@@ -48,7 +48,13 @@ pub fn controllers(places: &Places) -> Vec<String> {
     };
     let Ok(mount) = places::cgroup_mount() else { return Vec::new() };
     let parent = mount.join(places.cgroup());
-    if parent.is_dir() { words(&parent, "cgroup.subtree_control") } else { words(&mount, "cgroup.controllers") }
+    // The leaf of the zoneadmds tells a cgroup that [`prepare`] has been at from one that somebody else made (systemd,
+    // say), in which nothing is handed down yet.
+    if parent.join("zoneadmd").is_dir() {
+        words(&parent, "cgroup.subtree_control")
+    } else {
+        words(&mount, "cgroup.controllers")
+    }
 }
 
 /// Removes what [`prepare`] made, and what is empty above it.

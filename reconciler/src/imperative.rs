@@ -71,7 +71,10 @@ fn tell_next(host: &Host, zone: &str, now: &str, observer: &Observer) {
     let desired = ZoneFiles::new(host.places(), zone).status().and_then(|status| status.desired);
     let text = match desired {
         Some(desired) if desired.as_str() != now => {
-            format!("the controller (`{}`, process {}) wants it {desired} and will bring it there", holder.command, holder.pid)
+            format!(
+                "the controller (`{}`, process {}) wants it {desired} and will bring it there",
+                holder.command, holder.pid
+            )
         }
         Some(_) => return,
         None => format!("`{}` (process {}) will go by its manifest", holder.command, holder.pid),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reeve_schema::Deletion;
 use reeve_state::audit::{self, Finding, Permissions, Severity};
+use reeve_state::condition::{self, Claim, ConditionStatus, ConditionType};
 use reeve_state::difference::Recorded;
 use reeve_state::observed::derive_state;
 use reeve_state::plan::{self, Hold, Plan, ZonePlan, ZonePolicy, take_down};
@@ -16,6 +17,7 @@ use reeve_state::{HostFacts, ZoneFacts, ZoneState};
 use crate::host::Host;
 use crate::observe::{HostSeen, Known, ZoneSeen};
 use crate::quiet::{Marks, Quiet};
+use crate::store::files;
 use crate::store::zone::{Memory, ZoneFiles};
 
 /// What a pass works towards.
@@ -410,11 +412,11 @@ fn report(host: &Host, world: &mut World, plan: &ZonePlan) {
         world.statuses.remove(name);
         return;
     }
-    if changed
-        && zone_files.run().is_dir()
-        && let Err(error) = zone_files.write_status(&told)
-    {
-        tracing::warn!("zone {name}: {error}");
+    if changed {
+        let made = if zone_files.run().is_dir() { Ok(()) } else { files::private_folder(zone_files.run()) };
+        if let Err(error) = made.and_then(|()| zone_files.write_status(&told)) {
+            tracing::warn!("zone {name}: {error}");
+        }
     }
     world.statuses.insert(name.clone(), told);
 }
@@ -473,6 +475,14 @@ pub fn status_now(
             conditions: kept.conditions,
             ..now
         },
-        None => now,
+        None => {
+            // What is wanted of it is not known here, so neither is whether it is there.
+            let message = "no pass was made over this zone since the host's boot";
+            let claim = Claim::is_true(ConditionType::Converged, "NoPass", message);
+            let claim = Claim { status: ConditionStatus::Unknown, ..claim };
+            let mut conditions = Vec::new();
+            condition::set(&mut conditions, claim, None, crate::store::now());
+            ZoneStatus { conditions, ..now }
+        }
     }
 }

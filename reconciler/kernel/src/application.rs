@@ -5,4 +5,5 @@ pub mod environment;
 pub mod init;
 pub mod login;
 pub mod privileges;
+pub mod reboot;
 pub mod seccomp;

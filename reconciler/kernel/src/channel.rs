@@ -56,9 +56,8 @@ impl Channel {
     /// # Errors
     /// EMFILE, ENFILE or ENOMEM.
     pub fn pair() -> Result<(Self, Self)> {
-        let (a, b) =
-            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-                .at("socketpair", "AF_UNIX, SOCK_SEQPACKET")?;
+        let (a, b) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .at("socketpair", "AF_UNIX, SOCK_SEQPACKET")?;
         Ok((Self(a), Self(b)))
     }
 

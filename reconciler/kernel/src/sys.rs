@@ -10,7 +10,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 #[cfg(not(target_arch = "x86_64"))]
-compile_error!("Reeve knows only x86_64 so far: clone3 on a stack of its own and the seccomp filter are per architecture");
+compile_error!(
+    "Reeve knows only x86_64 so far: clone3 on a stack of its own and the seccomp filter are per architecture"
+);
 
 /// Flags of clone3(2), setns(2) and unshare(2), by the manual's names without `CLONE_`.
 pub mod flags {
@@ -414,16 +416,87 @@ pub struct BpfInstruction {
     pub k: u32,
 }
 
-/// seccomp(SECCOMP_SET_MODE_FILTER). The caller has CAP_SYS_ADMIN in its user namespace, so that no_new_privs stays off
-/// and set-user-ID programs of the zone go on working.
+/// seccomp(SECCOMP_SET_MODE_FILTER) with SECCOMP_FILTER_FLAG_NEW_LISTENER: loads the filter for the caller and what it
+/// starts, and returns the descriptor on which the calls that it hands over are heard. The caller has CAP_SYS_ADMIN in
+/// its user namespace, so that no_new_privs stays off and set-user-ID programs of the zone go on working.
 ///
 /// # Errors
-/// EINVAL for a filter the kernel refuses, EACCES without the capability.
-pub fn set_seccomp_filter(program: &[BpfInstruction]) -> Result<()> {
+/// EINVAL for a filter the kernel refuses, EACCES without the capability, EBUSY when the caller has a listener already.
+pub fn set_seccomp_filter(program: &[BpfInstruction]) -> Result<OwnedFd> {
+    const SET_MODE_FILTER: c_int = 1;
+    const NEW_LISTENER: c_int = 1 << 3;
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr() as *mut libc::sock_filter };
-    // SAFETY: BpfInstruction has the layout of sock_filter, the kernel only reads `len` of them, and both outlive the call.
-    done(unsafe { libc::syscall(libc::SYS_seccomp, 1, 0, &filter) })
-        .at("seccomp", format!("{} instructions", program.len()))
+    // SAFETY: BpfInstruction has the layout of sock_filter, the kernel only reads `len` of them, and both outlive the
+    // call; it returns a new descriptor or -1.
+    unsafe { owned(libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, NEW_LISTENER, &filter)) }
+        .at("seccomp", format!("{} instructions, NEW_LISTENER", program.len()))
+}
+
+/// A system call that a filter handed over, whose caller waits for the answer: `struct seccomp_notif`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HandedCall {
+    /// Names the call while its caller waits.
+    pub id: u64,
+    /// Process ID of the caller in the listener's PID namespace.
+    pub pid: u32,
+    flags: u32,
+    /// Number of the call.
+    pub number: i32,
+    architecture: u32,
+    instruction: u64,
+    /// Its arguments.
+    pub arguments: [u64; 6],
+}
+
+const NOTIF_RECEIVE: u64 = 0xC050_2100; // SECCOMP_IOCTL_NOTIF_RECV
+const NOTIF_SEND: u64 = 0xC018_2101; // SECCOMP_IOCTL_NOTIF_SEND
+const NOTIF_ID_VALID: u64 = 0x4008_2102; // SECCOMP_IOCTL_NOTIF_ID_VALID
+
+/// The next call that was handed over.
+///
+/// # Errors
+/// ENOENT when its caller has been killed meanwhile, else the errno of the ioctl.
+pub fn receive_call(listener: BorrowedFd<'_>) -> Result<HandedCall> {
+    let mut call = HandedCall::default();
+    // SAFETY: the ioctl fills a zeroed seccomp_notif, whose layout HandedCall has; it outlives the call.
+    done(c_long::from(unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_RECEIVE, &raw mut call) }))
+        .at("ioctl", "SECCOMP_IOCTL_NOTIF_RECV")?;
+    Ok(call)
+}
+
+/// Whether the caller still waits; what was found out about its process ID before is then about that caller.
+pub fn still_waits(listener: BorrowedFd<'_>, call: &HandedCall) -> bool {
+    // SAFETY: the ioctl reads a u64 that outlives it.
+    unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_ID_VALID, &raw const call.id) == 0 }
+}
+
+/// Ends a call that was handed over: with 0, or with an errno. A caller that is gone is no error.
+pub fn answer_call(listener: BorrowedFd<'_>, call: &HandedCall, errno: Option<Errno>) {
+    #[repr(C)]
+    struct Answer {
+        id: u64,
+        value: i64,
+        error: i32,
+        flags: u32,
+    }
+    let error = errno.map_or(0, |errno| -errno.raw_os_error());
+    let answer = Answer { id: call.id, value: 0, error, flags: 0 };
+    // SAFETY: the ioctl reads a seccomp_notif_resp, whose layout Answer has; it outlives the call.
+    unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_SEND, &raw const answer) };
+}
+
+/// capget(2): the effective capabilities of a process, over the user namespace that it is in.
+///
+/// # Errors
+/// ESRCH when there is no such process.
+pub fn effective_capabilities(pid: u32) -> Result<u64> {
+    let header: [u32; 2] = [0x2008_0522, pid];
+    let mut data = [0u32; 6];
+    // SAFETY: header and data have the layout of version 3 (two data elements) and outlive the call.
+    done(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) })
+        .at("capget", pid.to_string())?;
+    Ok(u64::from(data[0]) | u64::from(data[3]) << 32)
 }
 
 /// setrlimit(2) for the calling process.

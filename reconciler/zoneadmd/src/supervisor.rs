@@ -166,11 +166,7 @@ impl Supervisor {
     }
 
     /// Asks zsched and waits for its answer; what it tells in between is noted.
-    pub fn ask(
-        &mut self,
-        request: &ZschedRequest,
-        fds: &[BorrowedFd<'_>],
-    ) -> Result<(ZschedReply, Vec<OwnedFd>)> {
+    pub fn ask(&mut self, request: &ZschedRequest, fds: &[BorrowedFd<'_>]) -> Result<(ZschedReply, Vec<OwnedFd>)> {
         let zsched = self.zsched.as_ref().ok_or_else(|| Error::new("ask", "zsched", "zsched is gone"))?;
         zsched.channel.send(&request.to_bytes(), fds)?;
         loop {
@@ -291,9 +287,11 @@ impl Supervisor {
             let Some(zsched) = &self.zsched else { return Err(Error::new("stop", "init", "zsched is gone")) };
             let heard = {
                 let mut polled = vec![rustix::event::PollFd::new(&zsched.channel, rustix::event::PollFlags::IN)];
-                polled.extend(self.console.iter().map(|console| {
-                    rustix::event::PollFd::new(console, rustix::event::PollFlags::IN)
-                }));
+                polled.extend(
+                    self.console
+                        .iter()
+                        .map(|console| rustix::event::PollFd::new(console, rustix::event::PollFlags::IN)),
+                );
                 let timespec = rustix::event::Timespec::try_from(left).ok();
                 match rustix::event::poll(&mut polled, timespec.as_ref()) {
                     Ok(_) | Err(rustix::io::Errno::INTR) => {}

@@ -5,8 +5,8 @@
 //! It executes nothing, reads nothing the zone wrote, and listens on a socket that only the global zone can reach, so
 //! that a new zoneadmd finds it.
 
-use reeve_kernel::application::environment::{self, Command, Executable, Platform, Streams};
-use reeve_kernel::application::login;
+use reeve_kernel::application::environment::{self, Command, Executable, Platform, Started, Streams};
+use reeve_kernel::application::{login, reboot};
 use reeve_kernel::channel::{Channel, Message};
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::mount;
@@ -52,6 +52,10 @@ struct Zsched<'a> {
     init: Option<Child>,
     logins: BTreeMap<i32, u32>,
     last_end: Option<EndOfInit>,
+    /// Where reboot(2) of the zone's processes is heard.
+    listeners: Vec<OwnedFd>,
+    /// What a process inside asked for by reboot(2), until init is gone.
+    asked_inside: Option<EndOfInit>,
     peer: Option<Channel>,
     established: bool,
 }
@@ -91,6 +95,8 @@ fn prepare(start: Start<'_>) -> Result<Zsched<'_>> {
         init: None,
         logins: BTreeMap::new(),
         last_end: None,
+        listeners: Vec::new(),
+        asked_inside: None,
         peer: Some(start.peer),
         established: false,
     })
@@ -100,17 +106,22 @@ impl Zsched<'_> {
     fn serve(&mut self, listener: &Channel) -> Result<()> {
         let children = sys::signalfd(&[libc::SIGCHLD])?;
         loop {
-            let (mut asked, mut arrived) = (false, false);
+            let mut heard = Vec::new();
+            let (asked, arrived);
             {
                 let mut polled = vec![PollFd::new(listener, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
+                polled.extend(self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
                 polled.extend(self.peer.as_ref().map(|peer| PollFd::new(peer, PollFlags::IN)));
                 match rustix::event::poll(&mut polled, None) {
                     Err(rustix::io::Errno::INTR) => continue,
                     polled => polled.at("poll", "zsched")?,
                 };
-                arrived |= !polled[0].revents().is_empty();
-                asked |= polled.get(2).is_some_and(|peer| !peer.revents().is_empty());
+                let after = 2 + self.listeners.len();
+                arrived = !polled[0].revents().is_empty();
+                asked = polled.get(after).is_some_and(|peer| !peer.revents().is_empty());
+                heard.extend(polled[2..after].iter().map(PollFd::revents));
             }
+            self.hear(&heard);
             while sys::read_signal(children.as_fd()).is_some() {}
             self.reap();
             if asked && !self.answer()? {
@@ -118,6 +129,21 @@ impl Zsched<'_> {
             }
             if arrived && let Ok(peer) = listener.accept() {
                 self.peer = Some(peer);
+            }
+        }
+    }
+
+    /// Hears reboot(2) of the zone's processes, and forgets the listeners that have nobody left.
+    fn hear(&mut self, heard: &[PollFlags]) {
+        for (index, flags) in heard.iter().enumerate().rev() {
+            if flags.contains(PollFlags::HUP) {
+                drop(self.listeners.swap_remove(index));
+            } else if flags.contains(PollFlags::IN)
+                && let Ok(Some(end)) = reboot::hear(self.listeners[index].as_fd(), self.init.is_some())
+                && let Some(init) = &self.init
+            {
+                self.asked_inside = Some(end);
+                let _ = sys::pidfd_send_signal(init.pidfd.as_fd(), libc::SIGKILL);
             }
         }
     }
@@ -193,15 +219,16 @@ impl Zsched<'_> {
 
     fn boot(&mut self, init: &InitSpec, fds: &[OwnedFd]) {
         match self.start_init(init, fds) {
-            Ok(child) => {
+            Ok(Started { child, listener }) => {
                 self.tell(&ZschedReply::Started, &[child.pidfd.as_fd()]);
                 self.init = Some(child);
+                self.listeners.push(listener);
             }
             Err(error) => self.fail(&error),
         }
     }
 
-    fn start_init(&mut self, init: &InitSpec, fds: &[OwnedFd]) -> Result<Child> {
+    fn start_init(&mut self, init: &InitSpec, fds: &[OwnedFd]) -> Result<Started> {
         let [cgroup] = fds else { return Err(Error::new("boot", "", "needs the descriptor of a cgroup")) };
         let Some(console) = &self.console else { return Err(Error::new("boot", "", "there is no console")) };
         if self.init.is_some() {
@@ -219,7 +246,8 @@ impl Zsched<'_> {
 
     fn login(&mut self, number: u32, login: &LoginSpec, fds: &[OwnedFd]) {
         match self.start_login(login, fds) {
-            Ok((child, master)) => {
+            Ok((Started { child, listener }, master)) => {
+                self.listeners.push(listener);
                 let mut sent = vec![child.pidfd.as_fd()];
                 sent.extend(master.as_ref().map(AsFd::as_fd));
                 self.tell(&ZschedReply::Started, &sent);
@@ -229,7 +257,7 @@ impl Zsched<'_> {
         }
     }
 
-    fn start_login(&mut self, login: &LoginSpec, fds: &[OwnedFd]) -> Result<(Child, Option<OwnedFd>)> {
+    fn start_login(&mut self, login: &LoginSpec, fds: &[OwnedFd]) -> Result<(Started, Option<OwnedFd>)> {
         let direct = command(&login.argv, &login.environment)?;
         let platform = platform(self.spec, self.user_ns, self.program);
         let terminal;
@@ -248,7 +276,7 @@ impl Zsched<'_> {
             _ => return Err(Error::new("login", "", "needs a cgroup, and three streams or a terminal")),
         };
         let cgroup = fds[0].as_fd();
-        let child = match &self.init {
+        let started = match &self.init {
             Some(init) => {
                 let namespaces = (init.pidfd.as_fd(), self.outer.as_fd());
                 login::start_beside_init(&mut self.stack, cgroup, platform, namespaces, &direct, streams)?
@@ -261,17 +289,16 @@ impl Zsched<'_> {
                 environment::start(&mut self.stack, cgroup, platform, &command, streams)?
             }
         };
-        Ok((child, master))
+        Ok((started, master))
     }
 
-    /// Waits for whatever has ended. Only this wait sees how an init ended: reboot(2) inside a PID namespace shows as the
-    /// signal of its first process, and as SIGKILL to everybody else.
+    /// Waits for whatever has ended. Only here is known how an init ended: to everybody else a reboot inside is a SIGKILL.
     fn reap(&mut self) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             let pid = pid.as_raw_nonzero().get();
             if self.init.as_ref().is_some_and(|init| init.pid == pid) {
                 self.init = None;
-                let end = end_of_init(status);
+                let end = self.asked_inside.take().unwrap_or_else(|| end_of(status));
                 self.last_end = Some(end.clone());
                 self.tell(&ZschedReply::InitEnded(end), &[]);
             } else if let Some(number) = self.logins.remove(&pid) {
@@ -305,14 +332,5 @@ fn end_of(status: WaitStatus) -> EndOfInit {
         (Some(code), _) => EndOfInit::Exited(code),
         (None, Some(signal)) => EndOfInit::Signaled(signal),
         (None, None) => EndOfInit::Exited(0),
-    }
-}
-
-/// reboot(2): in a PID namespace RESTART ends the first process with SIGHUP, HALT and POWER_OFF end it with SIGINT.
-fn end_of_init(status: WaitStatus) -> EndOfInit {
-    match end_of(status) {
-        EndOfInit::Signaled(libc::SIGHUP) => EndOfInit::RebootInside,
-        EndOfInit::Signaled(libc::SIGINT) => EndOfInit::PoweroffInside,
-        end => end,
     }
 }

@@ -8,12 +8,11 @@
 //! zone's own it would be refused beside the masks.
 
 use crate::application::privileges;
+use crate::channel::Channel;
 use crate::error::{Context, Error, Result};
 use crate::mount::{self, Shape};
 use crate::platform::file_systems::{EMPTY_FILE, EMPTY_FOLDER, tmpfs};
-use crate::sys::{
-    self, CStrings, Child, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, Stack, flags,
-};
+use crate::sys::{self, CStrings, Child, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, Stack, flags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::ffi::CString;
@@ -65,6 +64,15 @@ pub struct Streams<'a> {
     pub terminal: bool,
 }
 
+/// What has been started.
+#[derive(Debug)]
+pub struct Started {
+    /// Its process.
+    pub child: Child,
+    /// Where the system calls are heard that its filter hands over: reboot(2).
+    pub listener: OwnedFd,
+}
+
 /// Starts the command as the first process of a new application environment, in `cgroup`, a fresh one of this
 /// environment's own. When this returns the command has been executed.
 ///
@@ -76,12 +84,12 @@ pub fn start(
     platform: Platform<'_>,
     command: &Command,
     streams: Streams<'_>,
-) -> Result<Child> {
-    spawn(stack, flags::NEWPID | flags::NEWNS, cgroup, || {
+) -> Result<Started> {
+    spawn(stack, flags::NEWPID | flags::NEWNS, cgroup, |listen| {
         mount_environment(platform)?;
         sys::setns(platform.user_ns, flags::NEWUSER)?;
         sys::unshare(flags::NEWNS)?;
-        execute(platform, command, streams)
+        execute(platform, command, streams, listen)
     })
 }
 
@@ -90,16 +98,22 @@ pub(super) fn spawn(
     stack: &mut Stack,
     flags: u64,
     cgroup: BorrowedFd<'_>,
-    mut body: impl FnMut() -> Result<()>,
-) -> Result<Child> {
+    mut body: impl FnMut(&Channel) -> Result<()>,
+) -> Result<Started> {
+    let (ours, theirs) = Channel::pair()?;
     // Written by the child in the memory it shares; it stays as it is when the child execs.
     let mut failed: Option<Error> = None;
     let child = sys::vfork(flags, Some(cgroup), stack, &mut || {
-        failed = body().err();
+        failed = body(&theirs).err();
         127
     })?;
     match failed {
-        None => Ok(child),
+        None => {
+            let message = ours.receive()?;
+            let listener = message.and_then(|message| message.fds.into_iter().next());
+            let listener = listener.ok_or_else(|| Error::new("seccomp", "", "no listener came"))?;
+            Ok(Started { child, listener })
+        }
         Some(error) => {
             let id = rustix::process::WaitId::PidFd(child.pidfd.as_fd());
             let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
@@ -161,7 +175,7 @@ impl Masks {
 
 /// From here on the child is inside the zone's user and mount namespace. Takes on the zone's root, its streams and its
 /// limits, and executes the command. Returns only if it failed.
-pub(super) fn execute(platform: Platform<'_>, command: &Command, streams: Streams<'_>) -> Result<()> {
+pub(super) fn execute(platform: Platform<'_>, command: &Command, streams: Streams<'_>, listen: &Channel) -> Result<()> {
     let _ = rustix::process::setsid();
     if streams.terminal {
         rustix::process::ioctl_tiocsctty(streams.fds[0]).at("TIOCSCTTY", "terminal")?;
@@ -172,12 +186,15 @@ pub(super) fn execute(platform: Platform<'_>, command: &Command, streams: Stream
     sys::become_root_of_namespace()?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     rustix::process::chdir("/").at("chdir", "/")?;
-    privileges::give_up()?;
+    let listener = privileges::give_up()?;
+    listen.send(b"l", &[listener.as_fd()])?;
     sys::cloexec_from(3);
     let (errno, name) = match &command.executable {
         // Our own init starts with every signal blocked: the kernel drops what reaches the first process of a PID
         // namespace before it is ready, unless it is blocked.
-        Executable::Own => (sys::fexecve(platform.program, &command.argv, &command.environment), "init of Reeve".into()),
+        Executable::Own => {
+            (sys::fexecve(platform.program, &command.argv, &command.environment), "init of Reeve".into())
+        }
         Executable::Path(path) => {
             sys::unblock_signals();
             (sys::execve(path, &command.argv, &command.environment), path.to_string_lossy().into_owned())

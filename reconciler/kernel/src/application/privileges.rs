@@ -4,6 +4,7 @@
 use crate::application::seccomp;
 use crate::error::{Error, Result};
 use crate::sys;
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 /// Capabilities that zone root keeps, all of them over the zone's own user namespace only. Numbers are of
@@ -45,11 +46,11 @@ const LAST: u32 = 63;
 const OPEN_FILES: (u64, u64) = (1024, 20_000);
 
 /// Takes everything but [`KEPT`] out of the bounding set, so that exec cannot give it, sets the limits every process of
-/// a zone starts with, and loads the seccomp filter.
+/// a zone starts with, and loads the seccomp filter. Returns where the calls are heard that the filter hands over.
 ///
 /// # Errors
 /// The call that failed.
-pub fn give_up() -> Result<()> {
+pub fn give_up() -> Result<OwnedFd> {
     for capability in 0..=LAST {
         if KEPT.contains(&capability) {
             continue;

@@ -18,9 +18,11 @@ enum Rule {
     RefuseValues { argument: u32, values: &'static [u32] },
     /// socket(2): only the families below.
     Families,
+    /// Hand the call over to who listens, zsched.
+    HandOver,
 }
 
-use Rule::{Families, Refuse, RefuseBits, RefuseValues};
+use Rule::{Families, HandOver, Refuse, RefuseBits, RefuseValues};
 
 const EPERM: u32 = libc::EPERM as u32;
 const ENOSYS: u32 = libc::ENOSYS as u32;
@@ -79,6 +81,8 @@ fn rules() -> Vec<(u32, Rule)> {
     rules.push((libc::SYS_unshare as u32, NO_USER_NS));
     rules.push((libc::SYS_ioctl as u32, NO_INJECTION));
     rules.push((libc::SYS_socket as u32, Families));
+    // The kernel would ask for the capability over the host: the PID namespace is of the host's making.
+    rules.push((libc::SYS_reboot as u32, HandOver));
     rules.sort_by_key(|(number, _)| *number);
     rules
 }
@@ -90,6 +94,7 @@ const JUMP_BITS: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
 const JUMP: u16 = 0x05; // BPF_JMP | BPF_JA
 const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 const ALLOW: u32 = 0x7fff_0000; // SECCOMP_RET_ALLOW
+const USER_NOTIF: u32 = 0x7fc0_0000; // SECCOMP_RET_USER_NOTIF
 const ERRNO: u32 = 0x0005_0000; // SECCOMP_RET_ERRNO
 const ARCHITECTURE: u32 = 0xC000_003E; // AUDIT_ARCH_X86_64
 const X32: u32 = 0x4000_0000; // __X32_SYSCALL_BIT
@@ -112,6 +117,7 @@ const fn low_half(argument: u32) -> u32 {
 fn leaf(rule: Rule) -> Vec<BpfInstruction> {
     match rule {
         Refuse(errno) => vec![refuse(errno)],
+        HandOver => vec![instruction(RETURN, 0, 0, USER_NOTIF)],
         RefuseBits { argument, bits } => vec![
             instruction(LOAD, 0, 0, low_half(argument)),
             instruction(JUMP_BITS, 0, 1, bits),
@@ -220,6 +226,7 @@ mod tests {
             match rules().iter().find(|(ruled, _)| *ruled == number) {
                 Some((_, Refuse(errno))) => assert_eq!(action, ERRNO | errno, "number {number}"),
                 Some((_, Families)) => assert_eq!(action, ERRNO | EAFNOSUPPORT),
+                Some((_, HandOver)) => assert_eq!(action, USER_NOTIF),
                 _ => assert_eq!(action, ALLOW, "number {number}"),
             }
         }

@@ -47,8 +47,7 @@ pub fn create(id_base: u32, tmpfs_bytes: u64) -> Result<Console> {
     make_nodes(dev.as_fd(), id_base)?;
 
     let gid = (id_base + GROUP_TTY).to_string();
-    let options =
-        [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", gid.as_str()), ("max", "1024")];
+    let options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", gid.as_str()), ("max", "1024")];
     let pts = mount::create("devpts", &options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)?;
     attach_in(dev.as_fd(), pts.as_fd(), "pts", Shape::Folder, id_base)?;
     let shm = tmpfs(tmpfs_bytes, 0o1777, id_base, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;

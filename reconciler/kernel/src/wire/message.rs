@@ -131,9 +131,9 @@ variants! {
         Exited(status: i32) = 1,
         /// Killed by this signal.
         Signaled(signal: i32) = 2,
-        /// reboot(2) with RESTART inside the zone: the kernel ends init with SIGHUP.
+        /// reboot(2) with RESTART inside the zone.
         RebootInside = 3,
-        /// reboot(2) with HALT or POWER_OFF inside the zone: the kernel ends init with SIGINT.
+        /// reboot(2) with HALT or POWER_OFF inside the zone.
         PoweroffInside = 4,
     }
 }
