@@ -138,10 +138,16 @@ impl ZoneFiles {
     /// # Errors
     /// The file that could not be made or locked.
     pub fn lock(&self) -> Result<ZoneLock> {
-        if !self.run.is_dir() {
-            files::private_folder(&self.run)?;
+        loop {
+            if !self.run.is_dir() {
+                files::private_folder(&self.run)?;
+            }
+            match ZoneLock::take(&self.run.join("lock")) {
+                // The zone was unconfigured, its folder and all, while this waited for it.
+                Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                taken => return taken,
+            }
         }
-        ZoneLock::take(&self.run.join("lock"))
     }
 
     /// `zone.json`.

@@ -1,0 +1,169 @@
+//! Files that are torn, foreign, lost or held by others.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use reeve_state::journal::{self, Entry, Evidence, Phase};
+use reeve_state::{Timestamp, Transition};
+use serde_json::json;
+
+use super::files::{self, Content, Durability};
+use super::ids::{IdRange, IdRanges, RANGE, ZoneIds};
+use super::zone::{Configured, Installed, Memory, ZoneFiles};
+use super::{Lock, zone_names};
+use crate::error::Error;
+use crate::places::Places;
+
+struct Scene {
+    _dir: tempfile::TempDir,
+    places: Places,
+}
+
+fn scene() -> Scene {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (state, run) = (dir.path().join("state"), dir.path().join("run"));
+    for folder in [state.join("zones"), run.join("zones"), run.join("ids")] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    Scene { places: Places::new(Some(&state), Some(&run), Some("none")), _dir: dir }
+}
+
+fn zone_files(scene: &Scene) -> ZoneFiles {
+    let files = ZoneFiles::new(&scene.places, "web");
+    fs::create_dir_all(files.run()).unwrap();
+    fs::create_dir_all(scene.places.zone_state("web")).unwrap();
+    files
+}
+
+fn entry(boot_id: &str) -> Entry {
+    Entry {
+        version: journal::VERSION,
+        boot_id: boot_id.into(),
+        zone: "web".into(),
+        zone_id: Some(3),
+        transition: Some(Transition::Halt),
+        path: vec![Transition::Halt],
+        step: "unmount".into(),
+        phase: Phase::Intent,
+        at: Timestamp(1),
+        evidence: Evidence::default(),
+    }
+}
+
+#[test]
+fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
+    let scene = scene();
+    let path = scene.places.state().join("file");
+    for durability in [Durability::Volatile, Durability::Synced, Durability::Volatile] {
+        files::replace(&path, b"one", durability).unwrap();
+        files::replace(&path, b"two", durability).unwrap();
+        assert_eq!(files::read(&path).unwrap().unwrap(), b"two");
+    }
+    assert_eq!(fs::read_dir(scene.places.state()).unwrap().count(), 2, "the file, and the folder of the zones");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_configuration_that_is_not_usable_is_set_aside_and_kept() {
+    let scene = scene();
+    let files = zone_files(&scene);
+    let path = scene.places.zone_state("web").join("zone.json");
+    let mut good = Configured::new("web", "d", None, "boot", json!({"spec": {}}));
+    files.configure(&good).unwrap();
+    assert!(matches!(files.configured().unwrap(), Content::Value(found) if found == good));
+    assert!(files.set_bad_aside().unwrap().is_empty());
+    let text = fs::read(&path).unwrap();
+    good.version = 99;
+    let newer = serde_json::to_vec(&good).unwrap();
+    let foreign = String::from_utf8(text.clone()).unwrap().replace("\"web\"", "\"other\"");
+    for bad in [&text[..text.len() / 2], b"", newer.as_slice(), foreign.as_bytes()] {
+        fs::write(&path, bad).unwrap();
+        assert!(matches!(files.configured().unwrap(), Content::Bad(_)));
+        let said = files.set_bad_aside().unwrap();
+        assert!(said[0].contains("zone.json.bad-"), "{said:?}");
+        assert!(matches!(files.configured().unwrap(), Content::Absent));
+    }
+}
+
+#[test]
+fn a_journal_is_trusted_only_whole_and_in_the_boot_that_wrote_it() {
+    let scene = scene();
+    let files = zone_files(&scene);
+    files.write_journal(&entry("boot")).unwrap();
+    assert!(files.journal("boot").is_some_and(|entry| entry.halt_intent()));
+    assert_eq!(files.journal("next boot"), None);
+    let path = files.run().join("journal.json");
+    let text = fs::read(&path).unwrap();
+    fs::write(&path, &text[..text.len() - 1]).unwrap();
+    assert_eq!(files.journal("boot"), None);
+}
+
+#[test]
+fn a_memory_of_another_boot_keeps_only_what_is_on_the_disk_as_well() {
+    let scene = scene();
+    let files = zone_files(&scene);
+    let memory = Memory { boot_id: "boot".into(), environment: Some(2), ..Memory::default() };
+    files.remember(&memory).unwrap();
+    assert_eq!(files.memory("boot"), memory);
+    assert_eq!(files.memory("next").environment, None);
+    fs::write(files.run().join("memory.json"), "{").unwrap();
+    assert_eq!(files.memory("boot"), Memory { boot_id: "boot".into(), ..Memory::default() });
+}
+
+#[test]
+fn ranges_of_ids_are_kept_given_once_and_found_again_when_their_file_is_lost() {
+    let scene = scene();
+    let ranges = IdRanges::new(scene.places.state());
+    let first = ranges.give("web").unwrap();
+    assert_eq!(ranges.give("web").unwrap(), first);
+    let second = ranges.give("db").unwrap();
+    assert_eq!(second.base, first.base + RANGE);
+    ranges.release("web").unwrap();
+    assert_ne!(ranges.give("new").unwrap().base, first.base, "not given again at once");
+
+    zone_files(&scene).set_installed(&Installed::new("/z", json!({}), IdRange { base: first.base, count: RANGE })).unwrap();
+    fs::write(scene.places.state().join("idmap.json"), "torn").unwrap();
+    assert_eq!(ranges.give("web").unwrap(), first, "its files say which range it has");
+    assert_ne!(ranges.give("another").unwrap(), first);
+}
+
+#[test]
+fn zone_ids_are_each_one_zones_and_come_again_late() {
+    let scene = scene();
+    let ids = ZoneIds::new(scene.places.run());
+    assert_eq!((ids.give("a").unwrap(), ids.give("b").unwrap()), (1, 2));
+    ids.release("b", 1).unwrap();
+    ids.release("a", 1).unwrap();
+    assert_eq!(ids.give("c").unwrap(), 3);
+    fs::write(scene.places.run().join("next-zone-id"), "9999\n").unwrap();
+    assert_eq!((ids.give("d").unwrap(), ids.give("e").unwrap()), (9999, 1));
+    assert_eq!(ids.give("f").unwrap(), 4, "2 and 3 are in use");
+}
+
+#[test]
+fn the_second_is_told_who_holds_the_state_folder() {
+    let scene = scene();
+    let lock = Lock::take(scene.places.state(), "reeve run", Some("/etc/zones")).unwrap();
+    match Lock::take(scene.places.state(), "reeve apply", None) {
+        Err(Error::Held(holder)) => assert_eq!(&holder, lock.holder()),
+        other => panic!("{other:?}"),
+    }
+    let said = Lock::current(scene.places.state()).unwrap().unwrap().to_string();
+    assert!(said.contains("`reeve run`") && said.contains("/etc/zones"), "{said}");
+    drop(lock);
+    assert_eq!(Lock::current(scene.places.state()).unwrap(), None);
+    Lock::take(scene.places.state(), "reeve apply", None).unwrap();
+}
+
+#[test]
+fn a_zones_lock_goes_with_its_folder() {
+    let scene = scene();
+    let files = zone_files(&scene);
+    let lock = files.lock().unwrap();
+    let again = files.clone();
+    let waiter = std::thread::spawn(move || again.lock().map(drop));
+    fs::remove_dir_all(files.run()).unwrap();
+    drop(lock);
+    waiter.join().unwrap().expect("it makes the folder anew");
+    assert!(zone_names(scene.places.run()).unwrap().contains(&"web".to_owned()));
+}
