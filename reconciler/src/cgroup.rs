@@ -32,10 +32,11 @@ fn enable(path: &Path) {
     let enabled = cgroup.read("cgroup.subtree_control").unwrap_or_default();
     for name in CONTROLLERS {
         let has = |list: &str| list.split_ascii_whitespace().any(|item| item == name);
-        if has(&offered) && !has(&enabled) {
-            if let Err(error) = cgroup.write("cgroup.subtree_control", &format!("+{name}")) {
-                tracing::warn!("no {name} limits for zones: {error}");
-            }
+        if has(&offered)
+            && !has(&enabled)
+            && let Err(error) = cgroup.write("cgroup.subtree_control", &format!("+{name}"))
+        {
+            tracing::warn!("no {name} limits for zones: {error}");
         }
     }
 }

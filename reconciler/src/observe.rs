@@ -104,7 +104,7 @@ impl Looker {
     }
 
     /// Everything, in one look. `wanted` names the zones that must be told of even where nothing could be read.
-    pub fn host<'w>(&self, wanted: &mut dyn Iterator<Item = &'w str>) -> HostSeen {
+    pub fn host(&self, wanted: &mut dyn Iterator<Item = &str>) -> HostSeen {
         let observed_at = crate::store::now();
         let look = |eye: &mut Eye| eye.observer.observe();
         let observation = match self.with_eye(look) {
@@ -141,7 +141,7 @@ impl Looker {
     }
 
     /// Nothing could be read at all: nothing is known of any zone.
-    fn blind<'w>(&self, why: &str, wanted: &mut dyn Iterator<Item = &'w str>) -> HostSeen {
+    fn blind(&self, why: &str, wanted: &mut dyn Iterator<Item = &str>) -> HostSeen {
         let zones = wanted.map(|name| (name.to_owned(), unreadable(name, why))).collect();
         let facts = HostFacts {
             boot_id: self.boot_id.clone(),

@@ -91,7 +91,7 @@ impl Zoneadmd {
             // Nothing of the terminal that the controller may have: Ctrl-C there must not end zones.
             let _ = rustix::process::setsid();
             let _ = rustix::process::chdir(c"/");
-            let _ = rustix::process::setrlimit(Resource::Nofile, limit.clone());
+            let _ = rustix::process::setrlimit(Resource::Nofile, limit);
             let given = [(&null, 0), (&log, 1), (&log, 2), (&theirs, 3)];
             for (fd, number) in given {
                 if sys::dup_onto(fd.as_fd(), number).is_err() {
