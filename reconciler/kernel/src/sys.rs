@@ -6,6 +6,7 @@ use crate::error::{Context, Error, Result};
 use libc::{c_char, c_int, c_long, c_void};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
@@ -717,4 +718,147 @@ pub fn peer_credentials(socket: BorrowedFd<'_>) -> Result<libc::ucred> {
     };
     done(c_long::from(result)).at("getsockopt", "SO_PEERCRED")?;
     Ok(found)
+}
+
+/// A socket for the interface ioctls of netdevice(7), in the caller's network namespace. It is bound to nothing, so that
+/// the kernel frees it at once when it is closed.
+///
+/// # Errors
+/// The errno of socket(2).
+pub fn interface_socket() -> Result<OwnedFd> {
+    // SAFETY: integers only; returns a new descriptor or -1.
+    unsafe { owned(c_long::from(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))) }
+        .at("socket", "AF_INET, SOCK_DGRAM")
+}
+
+fn interface_request(name: &str) -> Result<libc::ifreq> {
+    // SAFETY: all zeroes is a valid ifreq.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if name.len() >= request.ifr_name.len() {
+        return Err(Error::os("ioctl", name, Errno::NAMETOOLONG));
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as c_char;
+    }
+    Ok(request)
+}
+
+fn interface_ioctl(
+    socket: BorrowedFd<'_>,
+    call: libc::Ioctl,
+    request: &mut libc::ifreq,
+) -> std::result::Result<(), Errno> {
+    // SAFETY: each of the calls made here takes a pointer to an ifreq, which outlives the call.
+    done(c_long::from(unsafe { libc::ioctl(socket.as_raw_fd(), call, ptr::from_mut(request)) }))
+}
+
+fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
+    let from = libc::sockaddr_in {
+        sin_family: libc::AF_INET as u16,
+        sin_port: 0,
+        sin_addr: libc::in_addr { s_addr: u32::from(address).to_be() },
+        sin_zero: [0; 8],
+    };
+    // SAFETY: sockaddr_in and sockaddr have the same size and no padding, and every bit pattern is a valid sockaddr.
+    unsafe { std::mem::transmute(from) }
+}
+
+/// The names of the interfaces in the socket's network namespace (SIOCGIFNAME by index: there is no /proc to read, and a
+/// netlink socket is what is avoided here).
+///
+/// # Errors
+/// The errno of the ioctl.
+pub fn interface_names(socket: BorrowedFd<'_>) -> Result<Vec<String>> {
+    /// Interfaces that the zone made and removed leave gaps; past so many numbers in a row there is none.
+    const GAP: i32 = 64;
+    let (mut names, mut index, mut missing) = (Vec::new(), 1, 0);
+    while missing < GAP {
+        let mut request = interface_request("")?;
+        request.ifr_ifru.ifru_ifindex = index;
+        match interface_ioctl(socket, libc::SIOCGIFNAME as libc::Ioctl, &mut request) {
+            Ok(()) => {
+                missing = 0;
+                let name: Vec<u8> =
+                    request.ifr_name.iter().map(|byte| *byte as u8).take_while(|byte| *byte != 0).collect();
+                names.push(String::from_utf8_lossy(&name).into_owned());
+            }
+            Err(Errno::NODEV) => missing += 1,
+            Err(errno) => return Err(Error::os("ioctl", format!("SIOCGIFNAME, {index}"), errno)),
+        }
+        index += 1;
+    }
+    Ok(names)
+}
+
+/// Sets an interface up or down (SIOCSIFFLAGS).
+///
+/// # Errors
+/// ENODEV when there is none of this name, else the errno of the ioctl.
+pub fn set_interface_up(socket: BorrowedFd<'_>, name: &str, up: bool) -> Result<()> {
+    let mut request = interface_request(name)?;
+    interface_ioctl(socket, libc::SIOCGIFFLAGS as libc::Ioctl, &mut request)
+        .at("ioctl", format!("SIOCGIFFLAGS, {name}"))?;
+    // SAFETY: SIOCGIFFLAGS has just filled this member of the union.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    let bit = libc::IFF_UP as i16;
+    request.ifr_ifru.ifru_flags = if up { flags | bit } else { flags & !bit };
+    interface_ioctl(socket, libc::SIOCSIFFLAGS as libc::Ioctl, &mut request)
+        .at("ioctl", format!("SIOCSIFFLAGS, {name}, up={up}"))
+}
+
+/// Gives an interface its first IPv4 address with a prefix of `prefix` bits (SIOCSIFADDR, SIOCSIFNETMASK).
+///
+/// # Errors
+/// ENODEV when there is none of this name, EINVAL for an address that no interface can have.
+pub fn set_interface_address(socket: BorrowedFd<'_>, name: &str, address: Ipv4Addr, prefix: u8) -> Result<()> {
+    let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
+    let mut request = interface_request(name)?;
+    request.ifr_ifru.ifru_addr = socket_address(address);
+    interface_ioctl(socket, libc::SIOCSIFADDR as libc::Ioctl, &mut request)
+        .at("ioctl", format!("SIOCSIFADDR, {name}, {address}"))?;
+    request.ifr_ifru.ifru_addr = socket_address(mask.into());
+    interface_ioctl(socket, libc::SIOCSIFNETMASK as libc::Ioctl, &mut request)
+        .at("ioctl", format!("SIOCSIFNETMASK, {name}, /{prefix}"))
+}
+
+/// Whether an interface has an IPv4 address (SIOCGIFADDR).
+///
+/// # Errors
+/// The errno of the ioctl.
+pub fn has_interface_address(socket: BorrowedFd<'_>, name: &str) -> Result<bool> {
+    let mut request = interface_request(name)?;
+    match interface_ioctl(socket, libc::SIOCGIFADDR as libc::Ioctl, &mut request) {
+        Ok(()) => Ok(true),
+        Err(Errno::ADDRNOTAVAIL) => Ok(false),
+        Err(errno) => Err(Error::os("ioctl", format!("SIOCGIFADDR, {name}"), errno)),
+    }
+}
+
+/// Takes an interface's first IPv4 address away (SIOCSIFADDR with 0.0.0.0).
+///
+/// # Errors
+/// The errno of the ioctl.
+pub fn clear_interface_address(socket: BorrowedFd<'_>, name: &str) -> Result<()> {
+    let mut request = interface_request(name)?;
+    request.ifr_ifru.ifru_addr = socket_address(Ipv4Addr::UNSPECIFIED);
+    interface_ioctl(socket, libc::SIOCSIFADDR as libc::Ioctl, &mut request)
+        .at("ioctl", format!("SIOCSIFADDR, {name}, 0.0.0.0"))
+}
+
+/// Adds a default route by `router` through interface `name` (SIOCADDRT).
+///
+/// # Errors
+/// ENETUNREACH when the router is in none of the interface's networks, else the errno of the ioctl.
+pub fn add_default_route(socket: BorrowedFd<'_>, name: &str, router: Ipv4Addr) -> Result<()> {
+    let device = CString::new(name).unwrap_or_default();
+    // SAFETY: all zeroes is a valid rtentry.
+    let mut route: libc::rtentry = unsafe { std::mem::zeroed() };
+    route.rt_dst = socket_address(Ipv4Addr::UNSPECIFIED);
+    route.rt_genmask = socket_address(Ipv4Addr::UNSPECIFIED);
+    route.rt_gateway = socket_address(router);
+    route.rt_flags = libc::RTF_UP | libc::RTF_GATEWAY;
+    route.rt_dev = device.as_ptr().cast_mut();
+    // SAFETY: SIOCADDRT takes a pointer to an rtentry; it and the name in it outlive the call, and are only read.
+    done(c_long::from(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCADDRT as libc::Ioctl, &raw mut route) }))
+        .at("ioctl", format!("SIOCADDRT, default by {router} dev {name}"))
 }

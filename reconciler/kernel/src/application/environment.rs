@@ -176,10 +176,6 @@ impl Masks {
 /// From here on the child is inside the zone's user and mount namespace. Takes on the zone's root, its streams and its
 /// limits, and executes the command. Returns only if it failed.
 pub(super) fn execute(platform: Platform<'_>, command: &Command, streams: Streams<'_>, listen: &Channel) -> Result<()> {
-    let _ = rustix::process::setsid();
-    if streams.terminal {
-        rustix::process::ioctl_tiocsctty(streams.fds[0]).at("TIOCSCTTY", "terminal")?;
-    }
     for (fd, number) in streams.fds.iter().zip(0..) {
         sys::dup_onto(*fd, number).at("dup3", number.to_string())?;
     }
@@ -188,6 +184,11 @@ pub(super) fn execute(platform: Platform<'_>, command: &Command, streams: Stream
     rustix::process::chdir("/").at("chdir", "/")?;
     let listener = privileges::give_up()?;
     listen.send(b"l", &[listener.as_fd()])?;
+    // As late as it can be: a new session is a new group for the scheduler, which makes the caller wait for its turn.
+    let _ = rustix::process::setsid();
+    if streams.terminal {
+        rustix::process::ioctl_tiocsctty(streams.fds[0]).at("TIOCSCTTY", "terminal")?;
+    }
     sys::cloexec_from(3);
     let (errno, name) = match &command.executable {
         // Our own init starts with every signal blocked: the kernel drops what reaches the first process of a PID

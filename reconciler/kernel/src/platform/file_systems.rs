@@ -169,10 +169,8 @@ fn mount_root(spec: &PlatformSpec, user_ns: BorrowedFd<'_>) -> Result<()> {
     let overlay = mount::create("overlay", &options, MOUNT_ATTR_NODEV)
         .map_err(|error| Error::new(error.call(), format!("{}, of {}", error.args(), spec.zonepath), error.reason()))?;
     mount::attach(overlay.as_fd(), mount::open_folder(Path::new("zone"))?.as_fd(), "zone")?;
-    // The overlay keeps its layers by itself, and an open descriptor would keep these mounts busy.
-    drop((lower, data));
-    mount::unmount("lower")?;
-    mount::unmount("data")
+    // The layers' own mounts go with the stage; the overlay keeps its layers by itself.
+    Ok(())
 }
 
 /// Seed [0064], [0077]: owned by root, and of this mode and no other.
