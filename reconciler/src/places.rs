@@ -28,6 +28,15 @@ pub struct Places {
     tag: String,
 }
 
+/// The cgroup of the packaged units where they are in use, so that a shell beside the service sees its zones.
+fn usual_cgroup() -> String {
+    const UNIT: &str = "reeve.slice/reeve-zones.service";
+    match cgroup_mount() {
+        Ok(mount) if mount.join(UNIT).is_dir() => format!("{UNIT}/zones"),
+        _ => "reeve".into(),
+    }
+}
+
 impl Places {
     /// The places of the environment (REEVE_STATE_DIR, REEVE_RUN_DIR, REEVE_CGROUP), each moved by what is given.
     pub fn new(state: Option<&Path>, run: Option<&Path>, cgroup: Option<&str>) -> Self {
@@ -44,7 +53,7 @@ impl Places {
         let cgroup = cgroup
             .map(str::to_owned)
             .or_else(|| from_env("REEVE_CGROUP").and_then(|value| value.into_string().ok()))
-            .unwrap_or_else(|| if state == Path::new(STATE_DIR) { "reeve".into() } else { format!("reeve-{hex}") });
+            .unwrap_or_else(|| if state == Path::new(STATE_DIR) { usual_cgroup() } else { format!("reeve-{hex}") });
         let cgroup = cgroup.trim_matches('/').to_owned();
         Self { state, run, cgroup, tag: hex[..4].to_owned() }
     }

@@ -18,10 +18,6 @@ use crate::store::ids::IdRange;
 const TMPFS_BYTES: u64 = 64 << 20;
 /// Size limit of a configured tmpfs that has none: a zone must not be able to fill the host's memory by accident.
 const FS_TMPFS_BYTES: u64 = 256 << 20;
-/// SIGTERM.
-const SIGTERM: i32 = 15;
-/// SIGRTMIN+3: how systemd as an init is asked to halt, systemd(1).
-const SIGRTMIN_3: i32 = 37;
 
 /// The platform of a zone.
 ///
@@ -138,8 +134,7 @@ pub fn init(zone: &Zone) -> InitSpec {
 /// How init is asked to end: the signal, and how long it may take before it is killed.
 pub fn ending(zone: &Zone) -> (i32, Duration) {
     let init = &zone.spec.init;
-    let usual = if init.program.is_some() { SIGRTMIN_3 } else { SIGTERM };
-    (init.halt_signal.map_or(usual, |signal| i32::from(signal.number())), init.halt_timeout.duration())
+    (i32::from(init.signal().number()), init.halt_timeout.duration())
 }
 
 #[cfg(test)]
@@ -147,6 +142,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    const SIGTERM: i32 = 15;
+    /// What systemd as PID 1 takes as a wish to halt.
+    const SIGRTMIN_3: i32 = 37;
 
     fn zone(spec: Value) -> (Zone, Value) {
         let manifest =

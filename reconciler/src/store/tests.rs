@@ -121,7 +121,9 @@ fn ranges_of_ids_are_kept_given_once_and_found_again_when_their_file_is_lost() {
     ranges.release("web").unwrap();
     assert_ne!(ranges.give("new").unwrap().base, first.base, "not given again at once");
 
-    zone_files(&scene).set_installed(&Installed::new("/z", json!({}), IdRange { base: first.base, count: RANGE })).unwrap();
+    zone_files(&scene)
+        .set_installed(&Installed::new("/z", json!({}), IdRange { base: first.base, count: RANGE }))
+        .unwrap();
     fs::write(scene.places.state().join("idmap.json"), "torn").unwrap();
     assert_eq!(ranges.give("web").unwrap(), first, "its files say which range it has");
     assert_ne!(ranges.give("another").unwrap(), first);
