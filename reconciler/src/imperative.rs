@@ -95,7 +95,7 @@ pub fn retry(host: &Host, zone: &str) -> Result<()> {
     let _lock = files.lock()?;
     let mut memory = files.memory(host.boot_id());
     memory.policy.restarts = memory.policy.restarts.retried();
-    files.remember(&memory)?;
+    files.remember_locked(&memory)?;
     let message = "a retry was asked for by hand".to_owned();
     let event = HostEvent { at: host.now(), zone: Some(zone.to_owned()), reason: "Retry".into(), message };
     events::add(host.places().state(), &event);

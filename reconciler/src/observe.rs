@@ -188,6 +188,34 @@ impl Looker {
         }
     }
 
+    /// Looks at the application environment alone: whether the process that zoneadmd names is there and in the cgroup of
+    /// environment `number`, or with none, whether nothing is in that cgroup. What else there is of the zone was seen
+    /// before and cannot have become more by a boot or a stop. False where it is not as it should be, and all has to be
+    /// looked at.
+    pub fn environment(&self, facts: &mut ZoneFacts, number: u32, init: Option<i32>) -> bool {
+        match init {
+            Some(pid) => {
+                let home = format!("/zone.{}/env.{number}", facts.name);
+                let Some(start_time) = start_time_in(pid, &home) else { return false };
+                facts.init = Fact::Known(ProcessId { pid, start_time });
+                facts.environment = Some(number);
+                // At least; how many there are is for whoever asks later.
+                facts.environment_processes = Fact::Known(1);
+            }
+            None => {
+                let Ok(zone) = self.places.zone_cgroup(&facts.name) else { return false };
+                match files::read(&zone.join(format!("env.{number}/cgroup.events"))) {
+                    Ok(None) => {}
+                    Ok(Some(text)) if text.starts_with(b"populated 0") => {}
+                    _ => return false,
+                }
+                facts.init = Fact::Absent;
+                facts.environment_processes = Fact::Absent;
+            }
+        }
+        true
+    }
+
     fn with_observation<T>(
         &self,
         name: &str,
@@ -291,6 +319,17 @@ impl Looker {
         }));
         facts.mounts = fact(&seen.mounts.clone().map(|mounts| u32::try_from(mounts.len()).unwrap_or(u32::MAX)));
     }
+}
+
+/// When a process was started, if its cgroup v2 is `home` below whatever it is mounted at, or below that.
+fn start_time_in(pid: i32, home: &str) -> Option<u64> {
+    let started = crate::store::lock::start_time(pid)?;
+    let path = format!("/proc/{pid}/cgroup");
+    let text = files::read(std::path::Path::new(&path)).ok()??;
+    let text = String::from_utf8(text).ok()?;
+    let own = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let (_, below) = own.split_once(home)?;
+    (below.is_empty() || below.starts_with('/')).then_some(started)
 }
 
 /// The facts of a zone of which nothing could be read.

@@ -243,7 +243,7 @@ impl Walk<'_> {
             recorded.at = crate::store::now();
         }
         self.memory.recorded = self.recorded.clone();
-        self.files.remember(&self.memory)
+        self.files.remember_locked(&self.memory)
     }
 
     /// Makes the plan's manifest the recorded one.

@@ -116,14 +116,15 @@ fn connect(host: &Host, zone: String, mut seen: ZoneSeen) -> (Option<Zoneadmd>, 
     let known = seen.facts.zoneadmd.known().map(|process| process.pid);
     let files = ZoneFiles::new(host.places(), &zone);
     let connected = (|| {
-        let _lock = files.lock()?;
-        Zoneadmd::find_or_adopt(host.places(), &zone, host.zoneadmd_cgroup()?, known)
+        let lock = files.lock()?;
+        let (zoneadmd, snapshot) = Zoneadmd::find_or_adopt(host.places(), &zone, host.zoneadmd_cgroup()?, known)?;
+        Ok::<_, crate::Error>((zoneadmd, snapshot, lock))
     })();
     match connected {
-        Ok((zoneadmd, snapshot)) => {
+        Ok((zoneadmd, snapshot, _lock)) => {
             seen.memory = files.memory(host.boot_id());
             if walk::note_snapshot(&mut seen.memory, &snapshot)
-                && let Err(error) = files.remember(&seen.memory)
+                && let Err(error) = files.remember_locked(&seen.memory)
             {
                 tracing::warn!("zone {zone}: {error}");
             }

@@ -100,6 +100,26 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder).on("open", folder)?.sync_all().on("fsync", folder)
 }
 
+/// [`replace`] for a file of which there is only one writer at a time, not synced: what was there before stays beside it as
+/// `NAME.old`, so that the next time nothing has to be made or removed.
+///
+/// # Errors
+/// As [`replace`].
+pub fn swap(path: &Path, bytes: &[u8]) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags};
+    let mut spare = path.as_os_str().to_owned();
+    spare.push(".old");
+    let spare = PathBuf::from(spare);
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&spare).on("open", &spare)?;
+    file.write_all(bytes).on("write", &spare)?;
+    match rustix::fs::renameat_with(CWD, &spare, CWD, path, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::INVAL) => fs::rename(&spare, path).on("rename", path),
+        Err(errno) => Err(errno).on("rename", path),
+    }
+}
+
 /// [`replace`] with the JSON of `value`.
 ///
 /// # Errors

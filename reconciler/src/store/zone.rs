@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::files::{self, Content, Durability};
 use super::ids::IdRange;
 use super::lock::ZoneLock;
-use crate::error::{Error, Result};
+use crate::error::{Error, OnFile, Result};
 use crate::places::Places;
 
 /// The version of `zone.json` and `installed.json` that this program writes and reads.
@@ -246,6 +246,17 @@ impl ZoneFiles {
         files::replace_json(&self.run.join("memory.json"), memory, Durability::Volatile)
     }
 
+    /// The same, for who has the zone's lock.
+    ///
+    /// # Errors
+    /// The file that could not be written.
+    pub fn remember_locked(&self, memory: &Memory) -> Result<()> {
+        let path = self.run.join("memory.json");
+        let mut bytes = serde_json::to_vec(memory).map_err(std::io::Error::other).on("encode", &path)?;
+        bytes.push(b'\n');
+        files::swap(&path, &bytes)
+    }
+
     /// R: from this boot's memory, or else from a configuration of an earlier boot. A configuration of this boot without a
     /// memory is a lost memory: then there is no R.
     pub fn recorded(&self, memory: &Memory, configured: Option<&Configured>, boot_id: &str) -> Option<Recorded> {
@@ -274,12 +285,12 @@ impl ZoneFiles {
         }
     }
 
-    /// Writes the journal's newest entry.
+    /// Writes the journal's newest entry. Only for who has the zone's lock.
     ///
     /// # Errors
     /// The file that could not be written; the effect must not follow then.
     pub fn write_journal(&self, entry: &journal::Entry) -> Result<()> {
-        files::replace(&self.run.join("journal.json"), &entry.encode(), Durability::Volatile)
+        files::swap(&self.run.join("journal.json"), &entry.encode())
     }
 
     /// What was last told of the zone.

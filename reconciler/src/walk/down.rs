@@ -40,7 +40,7 @@ impl Walk<'_> {
         // From here on its end is asked for, and none that the restart policy has to answer.
         self.memory.environment = None;
         let stopped = self.ask(&Request::Stop(signal, millis), timeout, &mut steps);
-        if let Err(error) = stopped {
+        if let Err(error) = &stopped {
             tracing::warn!("zone {}: the stop cannot finish ({error}), so it becomes a halt", self.plan.name);
             let halt = Stage {
                 part: Part::Halt,
@@ -48,10 +48,12 @@ impl Walk<'_> {
                 steps: step_name::HALT.iter().map(|name| (*name).to_owned()).collect(),
             };
             self.halt(&halt)?;
-            return Err(error);
         }
+        let stopped = stopped?;
         self.hear();
-        self.look(false);
+        if !self.host.looker().environment(&mut self.facts, stopped.environment, None) {
+            self.look(false);
+        }
         self.must_be(Some(ZoneState::Ready))?;
         self.write_journal(stage, stage.last(), Phase::Done)?;
         self.commit(ZoneState::Ready)

@@ -126,7 +126,10 @@ impl Walk<'_> {
         self.memory.environment = Some(snapshot.environment);
         let restarts = &self.memory.policy.restarts;
         self.memory.policy.restarts = restarts.started(crate::store::now(), digest.as_deref().unwrap_or_default());
-        self.look(false);
+        self.facts.last_exit = None;
+        if !self.host.looker().environment(&mut self.facts, snapshot.environment, Some(snapshot.init)) {
+            self.look(false);
+        }
         self.hear();
         // An init that ended at once has run all the same: how it ended is for the restart policy.
         let ended = self.facts.init.is_absent() && self.state() == Some(ZoneState::Ready);
@@ -155,7 +158,7 @@ impl Walk<'_> {
         files::private_folder(self.files.run())?;
         self.single(stage, |walk| walk.reach())?;
         self.look(false);
-        self.files.remember(&self.memory)
+        self.files.remember_locked(&self.memory)
     }
 
     pub(super) fn apply_limits(&mut self, stage: &Stage) -> Result<()> {
