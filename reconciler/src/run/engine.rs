@@ -33,6 +33,8 @@ const RESYNC: Duration = Duration::from_secs(60);
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// The longest that a zone is left alone.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// How long nothing happens before memory that a burst of work left is given back.
+const REST: Duration = Duration::from_secs(2);
 /// How long walks that are under way are waited for at the end.
 const FAREWELL: Duration = Duration::from_secs(4);
 
@@ -186,6 +188,7 @@ impl Engine {
         resync.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.reload(&source).await;
         self.scope = Scope::All;
+        let mut trimmed = 0;
         loop {
             self.pass_if_needed().await;
             self.serve_followers();
@@ -203,8 +206,11 @@ impl Engine {
                 zones = links.changed() => self.links_changed(zones),
                 asked = control.next() => self.asked(asked, &source).await,
                 () = sleep_until(wake) => self.times_up(),
+                () = tokio::time::sleep(REST), if trimmed != self.passes => {
+                    trimmed = self.passes;
+                    tokio::task::spawn_blocking(reeve_kernel::sys::trim_memory);
+                }
                 _ = resync.tick() => {
-                    watch.renew();
                     self.why = "resync";
                     self.reload(&source).await;
                     self.scope = Scope::All;

@@ -39,11 +39,15 @@ impl Watch {
         let failed = |error: notify::Error| Error::refused(format!("{} cannot be watched: {error}", source.display()));
         let mut watcher = notify::recommended_watcher(handler).map_err(failed)?;
         watcher.watch(watched(source), mode(source)).map_err(failed)?;
+        // Tells when another folder takes the place of this one, which it is too late to learn from itself.
+        if let (true, Some(parent)) = (source.is_dir(), source.parent()) {
+            watcher.watch(parent, RecursiveMode::NonRecursive).map_err(failed)?;
+        }
         Ok(Self { source: source.to_owned(), watcher, events, writing: HashMap::new(), due: None })
     }
 
-    /// Watches again, after the folder may have been replaced by another of its name.
-    pub fn renew(&mut self) {
+    /// Watches again, after the folder was replaced by another of its name.
+    fn renew(&mut self) {
         let _ = self.watcher.unwatch(watched(&self.source));
         let _ = self.watcher.watch(watched(&self.source), mode(&self.source));
     }
@@ -81,6 +85,10 @@ impl Watch {
         if !about_manifests {
             return;
         }
+        let comes = matches!(event.kind, EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_)));
+        if comes && event.paths.contains(&self.source) {
+            self.renew();
+        }
         match event.kind {
             EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_)) => {
                 for path in &event.paths {
@@ -88,7 +96,9 @@ impl Watch {
                 }
             }
             EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Remove(_) => {
-                self.writing.retain(|path, _| !event.paths.contains(path));
+                // An empty file is one that a shell has opened for somebody who is about to write it.
+                let is_empty = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|found| found.len() == 0);
+                self.writing.retain(|path, _| !event.paths.contains(path) || is_empty(path));
             }
             EventKind::Access(_) => return,
             EventKind::Modify(ModifyKind::Name(_)) => self.writing.retain(|path, _| !event.paths.contains(path)),
@@ -100,7 +110,9 @@ impl Watch {
 
     /// Whether a path may be a manifest, or a folder of them.
     fn counts(&self, path: &Path) -> bool {
-        let below = path.strip_prefix(&self.source).unwrap_or(path);
+        let folder = watched(&self.source);
+        // Beside the folder there may be anything.
+        let Ok(below) = path.strip_prefix(folder) else { return path == self.source };
         let hidden = below.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."));
         !hidden && (is_manifest(path) || path.extension().is_none() || path.is_dir() || path == self.source)
     }
