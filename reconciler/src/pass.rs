@@ -2,23 +2,28 @@
 //! is told of each zone. The walk comes after it. A pass never fails as a whole: what cannot be read is an Unknown fact of
 //! some zone, what must not be done is a finding about some plan, and every zone gets a status.
 
+mod look;
+mod report;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use reeve_schema::Deletion;
 use reeve_state::audit::{self, Finding, Permissions, Severity};
-use reeve_state::condition::{self, Claim, ConditionStatus, ConditionType};
 use reeve_state::difference::Recorded;
 use reeve_state::observed::derive_state;
 use reeve_state::plan::{self, Hold, Plan, ZonePlan, ZonePolicy, take_down};
-use reeve_state::status::{self, Outcome, ZoneStatus};
+use reeve_state::status::{Outcome, ZoneStatus};
 use reeve_state::wanted::{self, Wanted};
 use reeve_state::{HostFacts, ZoneFacts, ZoneState};
 
 use crate::host::Host;
-use crate::observe::{HostSeen, Known, ZoneSeen};
-use crate::quiet::{Marks, Quiet};
-use crate::store::files;
-use crate::store::zone::{Memory, ZoneFiles};
+use crate::observe::{Known, ZoneSeen};
+use crate::quiet::Quiet;
+use crate::store::zone::Memory;
+use look::{look, take_in};
+use report::report;
+
+pub use report::status_now;
 
 /// What a pass works towards.
 #[derive(Clone, Debug, Default)]
@@ -213,116 +218,6 @@ fn is_at_rest(plan: &ZonePlan) -> bool {
     plan.steps.is_empty() && plan.hold.is_none()
 }
 
-/// What looking came to.
-#[derive(Default)]
-struct Looked {
-    /// The zones to plan; none for all.
-    zones: Option<BTreeSet<String>>,
-    /// Zones that are as they were, with nothing to do.
-    quiet: Vec<String>,
-    /// The marks of zones that were looked at, taken before.
-    marks: BTreeMap<String, Marks>,
-}
-
-/// More zones than this are quicker looked at together than one after the other.
-const ONE_BY_ONE: usize = 32;
-
-/// Looks at what the scope says.
-fn look(host: &Host, world: &mut World, scope: &Scope, passed: &mut Passed) -> Looked {
-    let (zones, quiet) = match scope {
-        Scope::Zones { look, think } => (look.union(think).cloned().collect(), Vec::new()),
-        Scope::All => match world.quiet.sift(host) {
-            Some((still, others)) if others.len() <= ONE_BY_ONE => {
-                // What changed without the zone changing: its manifest.
-                let digest = |name: &String| world.plans.get(name).and_then(|plan| plan.digest.as_ref());
-                let others: BTreeSet<String> = others
-                    .into_iter()
-                    .chain(
-                        world.wanted.iter().filter(|(name, w)| digest(name) != Some(&w.digest)).map(|(n, _)| n.clone()),
-                    )
-                    .chain(still.iter().filter(|name| !world.wanted.contains_key(*name)).cloned())
-                    .chain(world.wanted.keys().filter(|name| !still.contains(*name)).cloned())
-                    .collect();
-                let quiet = still.into_iter().filter(|name| !others.contains(name)).collect();
-                (others, quiet)
-            }
-            _ => return look_at_all(host, world, passed),
-        },
-    };
-    let marks = match scope {
-        Scope::All => marks(host, world, zones.iter()),
-        Scope::Zones { .. } => BTreeMap::new(),
-    };
-    let again: Vec<String> = match scope {
-        Scope::All => zones.iter().cloned().collect(),
-        Scope::Zones { look, .. } => look.iter().cloned().collect(),
-    };
-    for zone in &again {
-        // What is left of a zone that is not up may be anywhere; one that is up is where it was.
-        let up = world.facts.zones.get(zone).is_some_and(|facts| facts.zsched.is_known());
-        let known = world.known(zone).filter(|_| up || *scope != Scope::All);
-        let seen = host.looker().zone(zone, known);
-        let bad = is_bad(&seen.facts);
-        world.absorb(zone, seen);
-        if bad {
-            set_bad_aside(host, world, zone, passed);
-        }
-    }
-    let zones: BTreeSet<String> = zones.into_iter().chain(world.unquiet().cloned()).collect();
-    Looked { zones: Some(zones), quiet, marks }
-}
-
-/// The marks of these zones as they are now.
-fn marks<'z>(host: &Host, world: &World, zones: impl Iterator<Item = &'z String>) -> BTreeMap<String, Marks> {
-    let zonepath = |zone: &String| {
-        let wanted = world.wanted.get(zone).and_then(|wanted| wanted::zonepath(&wanted.manifest));
-        let found = world.facts.zones.get(zone).and_then(|facts| facts.zonepath.as_deref());
-        found.or(wanted).map(str::to_owned)
-    };
-    let zones: Vec<(&String, Option<String>)> = zones.map(|zone| (zone, zonepath(zone))).collect();
-    Quiet::marks(host, zones.iter().map(|(zone, path)| (*zone, path.as_deref())))
-}
-
-/// Looks at everything, in one look.
-fn look_at_all(host: &Host, world: &mut World, passed: &mut Passed) -> Looked {
-    let names: BTreeSet<String> = world.facts.zones.keys().chain(world.wanted.keys()).cloned().collect();
-    let marks = marks(host, world, names.iter());
-    world.quiet = Quiet::default();
-    take_in(world, host.looker().host(&mut world.wanted.keys().map(String::as_str)));
-    let is_there = |name: &String| world.wanted.contains_key(name) || world.facts.zones.contains_key(name);
-    world.plans.retain(|name, _| is_there(name));
-    world.statuses.retain(|name, _| is_there(name));
-    let bad: Vec<String> = world.facts.zones.values().filter(|facts| is_bad(facts)).map(|f| f.name.clone()).collect();
-    for zone in bad {
-        set_bad_aside(host, world, &zone, passed);
-    }
-    Looked { zones: None, quiet: Vec::new(), marks }
-}
-
-fn take_in(world: &mut World, seen: HostSeen) {
-    world.recorded = seen.recorded;
-    world.policies = seen.memories.iter().map(|(name, memory)| (name.clone(), memory.policy.clone())).collect();
-    world.memories = seen.memories;
-    world.facts = seen.facts;
-}
-
-fn is_bad(facts: &ZoneFacts) -> bool {
-    facts.configured.why_unknown().is_some() || facts.installed.why_unknown().is_some()
-}
-
-/// A file that is not usable must not keep its zone from being looked after for ever.
-fn set_bad_aside(host: &Host, world: &mut World, zone: &str, passed: &mut Passed) {
-    match ZoneFiles::new(host.places(), zone).set_bad_aside() {
-        Ok(said) if said.is_empty() => {}
-        Ok(said) => {
-            passed.said.extend(said.into_iter().map(|text| (zone.to_owned(), text)));
-            let seen = host.looker().zone(zone, None);
-            world.absorb(zone, seen);
-        }
-        Err(error) => passed.said.push((zone.to_owned(), error.to_string())),
-    }
-}
-
 /// Plans the zones, or all of them.
 fn make_plan(world: &World, zones: Option<&BTreeSet<String>>) -> Plan {
     if let Aim::Down { zones: down, purge } = &world.aim {
@@ -386,41 +281,6 @@ fn permissions(world: &World) -> Permissions {
     Permissions { destroy }
 }
 
-/// Tells of a zone: its status, kept in the run folder when it changed.
-fn report(host: &Host, world: &mut World, plan: &ZonePlan) {
-    let name = &plan.name;
-    let nothing = ZoneFacts::absent(name);
-    let (no_policy, no_outcome) = (ZonePolicy::default(), Outcome::default());
-    let zone_files = ZoneFiles::new(host.places(), name);
-    let kept = if world.statuses.contains_key(name) { None } else { zone_files.status() };
-    let previous = world.statuses.get(name).or(kept.as_ref());
-    let told = status::status(&status::Input {
-        wanted: world.wanted.get(name),
-        facts: world.facts.zones.get(name).unwrap_or(&nothing),
-        recorded: world.recorded.get(name),
-        plan,
-        policy: world.policies.get(name).unwrap_or(&no_policy),
-        outcome: world.outcomes.get(name).unwrap_or(&no_outcome),
-        previous,
-        now: crate::store::now(),
-    });
-    let changed = previous != Some(&told);
-    if let Some(outcome) = world.outcomes.get_mut(name) {
-        outcome.walked.clear();
-    }
-    if plan.from.is_absent() && plan.goal.is_none() {
-        world.statuses.remove(name);
-        return;
-    }
-    if changed {
-        let made = if zone_files.run().is_dir() { Ok(()) } else { files::private_folder(zone_files.run()) };
-        if let Err(error) = made.and_then(|()| zone_files.write_status(&told)) {
-            tracing::warn!("zone {name}: {error}");
-        }
-    }
-    world.statuses.insert(name.clone(), told);
-}
-
 /// A pass that touches nothing, for those who only want to see the plan. Returns what the audit found.
 pub fn look_only(host: &Host, world: &mut World) -> Vec<Finding> {
     let seen = host.looker().host(&mut world.wanted.keys().map(String::as_str));
@@ -430,59 +290,4 @@ pub fn look_only(host: &Host, world: &mut World) -> Vec<Finding> {
     check_plan(world, &mut plan, &mut passed);
     world.plans = plan.zones.into_iter().map(|zone| (zone.name.clone(), zone)).collect();
     passed.findings
-}
-
-/// The status of a zone as it is now, for those who read it without a manifest: what was told last (`kept`) has what only
-/// a pass knows.
-pub fn status_now(
-    facts: &ZoneFacts,
-    memory: Option<&Memory>,
-    recorded: Option<&Recorded>,
-    kept: Option<ZoneStatus>,
-) -> ZoneStatus {
-    let policy = memory.map(|memory| memory.policy.clone()).unwrap_or_default();
-    let from = derive_state(facts);
-    let state = from.known().copied();
-    let plan = ZonePlan {
-        name: facts.name.clone(),
-        from,
-        to: state,
-        goal: state,
-        path: Vec::new(),
-        steps: Vec::new(),
-        differences: Vec::new(),
-        hold: None,
-        manifest: None,
-        digest: None,
-        after: Vec::new(),
-        reason: String::new(),
-    };
-    let now = status::status(&status::Input {
-        wanted: None,
-        facts,
-        recorded,
-        plan: &plan,
-        policy: &policy,
-        outcome: &Outcome::default(),
-        previous: kept.as_ref(),
-        now: crate::store::now(),
-    });
-    match kept {
-        Some(kept) => ZoneStatus {
-            desired: kept.desired,
-            manifest_digest: kept.manifest_digest,
-            source: kept.source,
-            conditions: kept.conditions,
-            ..now
-        },
-        None => {
-            // What is wanted of it is not known here, so neither is whether it is there.
-            let message = "no pass was made over this zone since the host's boot";
-            let claim = Claim::is_true(ConditionType::Converged, "NoPass", message);
-            let claim = Claim { status: ConditionStatus::Unknown, ..claim };
-            let mut conditions = Vec::new();
-            condition::set(&mut conditions, claim, None, crate::store::now());
-            ZoneStatus { conditions, ..now }
-        }
-    }
 }

@@ -5,9 +5,11 @@
 //! bounded number at once. Nothing is polled: what wakes a pass is a change of the manifests ([`watch`]), of the kernel
 //! (zoneadmd's events, links), a request ([`control`]), a time that has come, and a slow full resync.
 
+mod asked;
 mod control;
 mod ear;
 mod engine;
+mod happening;
 mod links;
 mod notify_socket;
 mod settle;

@@ -5,77 +5,32 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use reeve_kernel::wire::Event;
 use reeve_state::wanted::Wanted;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::asked::Follower;
 use super::control::Control;
+use super::happening::Happening;
 use super::links::Links;
 use super::settle;
 use super::watch::Watch;
 use super::worker::{self, Job, Surroundings};
 use super::{WORKERS_DOWN, notify_socket};
-use crate::controller::{ControllerInfo, Tell};
+use crate::controller::Tell;
 use crate::error::{OnFile, Result};
 use crate::host::{Host, Outcome};
 use crate::pass::{self, Passed, Scope, World};
 use crate::progress::{Notice, Observer, PassReport};
 use crate::source::{self, LoadError};
-use crate::store::events::{self, HostEvent};
-use crate::store::zone::ZoneFiles;
-use crate::walk::{self, Walked};
 
 /// How often everything is looked at again, whether or not anything told of a change.
 const RESYNC: Duration = Duration::from_secs(60);
-/// How long a zone is left alone after its first failed walk; then twice as long each time.
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-/// The longest that a zone is left alone.
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// How long nothing happens before memory that a burst of work left is given back.
 const REST: Duration = Duration::from_secs(2);
 /// How long walks that are under way are waited for at the end.
 const FAREWELL: Duration = Duration::from_secs(4);
-
-/// What workers tell.
-#[derive(Debug)]
-pub enum Happening {
-    /// A walk is over.
-    Walked {
-        /// The zone.
-        zone: String,
-        /// What it came to.
-        walked: Box<Walked>,
-        /// Whether there is a connection to its zoneadmd now.
-        connected: bool,
-    },
-    /// A connection to a zoneadmd was made, or could not be.
-    Connected {
-        /// The zone.
-        zone: String,
-        /// How long to wait before it is tried again.
-        wait: Duration,
-        /// Why there is none.
-        error: Option<String>,
-    },
-    /// zoneadmd told something, or went away.
-    Heard {
-        /// The zone.
-        zone: String,
-        /// What it told.
-        events: Vec<Event>,
-        /// It went away.
-        gone: bool,
-    },
-    /// A worker's thread ended in the middle of its work.
-    Lost {
-        /// The zone.
-        zone: String,
-        /// How.
-        error: String,
-    },
-}
 
 /// Where a controller's work comes from.
 pub enum Mode {
@@ -92,38 +47,32 @@ pub enum Mode {
 
 /// What the engine knows of a zone's worker.
 pub(super) struct Entry {
-    jobs: UnboundedSender<Job>,
+    pub jobs: UnboundedSender<Job>,
     /// It works.
     pub busy: bool,
     /// It hears the zone's zoneadmd.
-    connected: bool,
+    pub connected: bool,
     /// Walks that failed in a row.
     pub failures: u32,
     /// It is left alone until then.
     pub until: Option<Instant>,
 }
 
-/// Somebody who waits for the end of a pass and its walks.
-struct Follower {
-    tell: UnboundedSender<Tell>,
-    until: Instant,
-}
-
 /// See the module.
 pub struct Engine {
-    host: Host,
+    pub(super) host: Host,
     pub(super) world: World,
     pub(super) zones: BTreeMap<String, Entry>,
-    around: Surroundings,
-    heard: UnboundedReceiver<Happening>,
-    scope: Scope,
-    why: &'static str,
-    passes: u64,
-    since: reeve_state::Timestamp,
-    followers: Vec<Follower>,
-    listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>,
+    pub(super) around: Surroundings,
+    pub(super) heard: UnboundedReceiver<Happening>,
+    pub(super) scope: Scope,
+    pub(super) why: &'static str,
+    pub(super) passes: u64,
+    pub(super) since: reeve_state::Timestamp,
+    pub(super) followers: Vec<Follower>,
+    pub(super) listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>,
     /// The manifests have a problem: what was accepted before stays in force.
-    problem: Option<String>,
+    pub(super) problem: Option<String>,
 }
 
 impl Engine {
@@ -150,11 +99,11 @@ impl Engine {
         }
     }
 
-    fn tell(&self, notice: Notice) {
+    pub(super) fn tell(&self, notice: Notice) {
         (self.around.observer)(notice);
     }
 
-    fn say(&self, zone: Option<&str>, text: impl Into<String>) {
+    pub(super) fn say(&self, zone: Option<&str>, text: impl Into<String>) {
         self.tell(Notice::Message { zone: zone.map(str::to_owned), text: text.into() });
     }
 
@@ -237,7 +186,7 @@ impl Engine {
     }
 
     /// Reads the manifests again. What has a problem is told and changes nothing.
-    async fn reload(&mut self, source: &std::path::Path) {
+    pub(super) async fn reload(&mut self, source: &std::path::Path) {
         let (path, places) = (source.to_owned(), self.host.places().clone());
         let loaded = tokio::task::spawn_blocking(move || {
             source::load(&[path], &places.zonepaths()).map(|set| crate::desired::wanted(&set, &places))
@@ -382,113 +331,6 @@ impl Engine {
         !connected && facts.is_some_and(|facts| facts.zoneadmd.is_known() && facts.zsched.is_known())
     }
 
-    fn happened_all(&mut self, first: Option<Happening>) {
-        if let Some(first) = first {
-            self.happened(first);
-        }
-        while let Ok(next) = self.heard.try_recv() {
-            self.happened(next);
-        }
-    }
-
-    fn happened(&mut self, happening: Happening) {
-        match happening {
-            Happening::Walked { zone, walked, connected } => self.walked(&zone, *walked, connected),
-            Happening::Connected { zone, wait, error } => {
-                if let Some(entry) = self.zones.get_mut(&zone) {
-                    (entry.busy, entry.connected) = (false, error.is_none());
-                    entry.until = error.is_some().then(|| Instant::now() + wait);
-                }
-                if let Some(error) = error {
-                    self.say(Some(&zone), error);
-                }
-                self.scope.look(&zone);
-            }
-            Happening::Heard { zone, events, gone } => self.heard_of(&zone, &events, gone),
-            Happening::Lost { zone, error } => {
-                tracing::error!("zone {zone}: the walk ended in the middle: {error}");
-                self.failed(&zone);
-                self.scope.look(&zone);
-            }
-        }
-    }
-
-    fn walked(&mut self, zone: &str, walked: Walked, connected: bool) {
-        let failed = walked.outcome.failed.is_some();
-        if let Some(entry) = self.zones.get_mut(zone) {
-            (entry.busy, entry.connected) = (false, connected);
-        }
-        for entry in &walked.outcome.walked {
-            let to = reeve_state::lifecycle::state_name(entry.to);
-            let from = reeve_state::lifecycle::state_name(entry.from);
-            let message = format!("{}: {from} > {to} in {} ms: {}", entry.transition, entry.took_ms, entry.outcome);
-            let reason = if entry.outcome == "done" { "Walked" } else { "WalkFailed" };
-            let event = HostEvent { at: entry.at, zone: Some(zone.to_owned()), reason: reason.into(), message };
-            events::add(self.host.places().state(), &event);
-        }
-        if failed {
-            self.failed(zone);
-        } else if let Some(entry) = self.zones.get_mut(zone) {
-            (entry.failures, entry.until) = (0, None);
-        }
-        if walked.stale {
-            self.scope.look(zone);
-        }
-        self.world.outcomes.insert(zone.to_owned(), walked.outcome);
-        self.world.absorb(zone, walked.seen);
-        self.scope.think(zone);
-        if self.world.state(zone).is_none() && !self.world.wanted.contains_key(zone) {
-            self.zones.remove(zone);
-        }
-    }
-
-    fn failed(&mut self, zone: &str) {
-        let Some(entry) = self.zones.get_mut(zone) else { return };
-        entry.busy = false;
-        let doubled = BACKOFF_FIRST.saturating_mul(1 << entry.failures.min(16));
-        entry.failures = entry.failures.saturating_add(1);
-        entry.until = Some(Instant::now() + doubled.min(BACKOFF_MAX));
-    }
-
-    fn heard_of(&mut self, zone: &str, events: &[Event], gone: bool) {
-        if gone && let Some(entry) = self.zones.get_mut(zone) {
-            entry.connected = false;
-        }
-        let mut memory = self.world.seen(zone).memory;
-        if walk::note_events(&mut memory, events) {
-            // Written before it is answered: a controller that is killed now must not start init without counting.
-            if let Err(error) = ZoneFiles::new(self.host.places(), zone).remember(&memory) {
-                tracing::warn!("zone {zone}: {error}");
-            }
-            self.world.memories.insert(zone.to_owned(), memory);
-        }
-        self.scope.look(zone);
-    }
-
-    fn links_changed(&mut self, changed: super::links::Changed) {
-        match changed {
-            super::links::Changed::All => self.scope = Scope::All,
-            super::links::Changed::Links(names) => {
-                let ours = |name: &String, facts: &reeve_state::ZoneFacts| {
-                    let known =
-                        facts.links.known().is_some_and(|links| links.iter().any(|l| names.contains(&l.host_name)));
-                    known && !self.zones.get(name).is_some_and(|entry| entry.busy)
-                };
-                let zones: Vec<String> = self
-                    .world
-                    .facts
-                    .zones
-                    .iter()
-                    .filter(|(name, facts)| ours(name, facts))
-                    .map(|(n, _)| n.clone())
-                    .collect();
-                for zone in zones {
-                    self.scope.look(&zone);
-                }
-            }
-        }
-    }
-
     /// The next time at which something is to be done without anything having happened.
     fn wake(&self) -> Option<Instant> {
         let now = crate::store::now();
@@ -521,81 +363,6 @@ impl Engine {
         }
         for name in due {
             self.scope.look(&name);
-        }
-    }
-
-    async fn asked(&mut self, asked: super::control::Asked, source: &std::path::Path) {
-        use crate::controller::Ask;
-        let answer = match asked.ask {
-            Ask::Info => Tell::Info(ControllerInfo {
-                pid: std::process::id() as i32,
-                source: source.to_owned(),
-                since: self.since,
-                passes: self.passes,
-                zones: self.world.facts.zones.len(),
-            }),
-            Ask::Pass { patience_ms } => {
-                self.why = "asked";
-                self.reload(source).await;
-                if let Some(problem) = &self.problem {
-                    Tell::Error(problem.clone())
-                } else {
-                    self.scope = Scope::All;
-                    for entry in self.zones.values_mut() {
-                        (entry.failures, entry.until) = (0, None);
-                    }
-                    if let Ok(mut listeners) = self.listeners.lock() {
-                        listeners.push(asked.tell.clone());
-                    }
-                    let until = Instant::now().checked_add(Duration::from_millis(patience_ms));
-                    let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
-                    self.followers.push(Follower { tell: asked.tell, until });
-                    return;
-                }
-            }
-            Ask::Look { zone } => {
-                self.scope.look(&zone);
-                Tell::Done
-            }
-            Ask::Retry { zone } => self.retry(&zone),
-        };
-        let _ = asked.tell.send(answer);
-    }
-
-    fn retry(&mut self, zone: &str) -> Tell {
-        if !self.world.facts.zones.contains_key(zone) && !self.world.wanted.contains_key(zone) {
-            return Tell::Error(format!("there is no zone {zone}"));
-        }
-        let mut memory = self.world.seen(zone).memory;
-        memory.policy.restarts = memory.policy.restarts.retried();
-        let files = ZoneFiles::new(self.host.places(), zone);
-        if files.run().is_dir()
-            && let Err(error) = files.remember(&memory)
-        {
-            return Tell::Error(error.to_string());
-        }
-        if let Some(entry) = self.zones.get_mut(zone) {
-            (entry.failures, entry.until) = (0, None);
-        }
-        self.why = "retry";
-        self.scope.look(zone);
-        Tell::Done
-    }
-
-    /// Answers those who wait for everything to be settled.
-    fn serve_followers(&mut self) {
-        if self.followers.is_empty() || !self.scope.is_empty() {
-            return;
-        }
-        let (settled, now) = (settle::is_settled(self), Instant::now());
-        let (done, left): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.followers).into_iter().partition(|follower| settled || follower.until <= now);
-        self.followers = left;
-        for follower in done {
-            if let Ok(mut listeners) = self.listeners.lock() {
-                listeners.retain(|listener| !listener.same_channel(&follower.tell));
-            }
-            let _ = follower.tell.send(Tell::Outcome(settle::outcome(self)));
         }
     }
 }

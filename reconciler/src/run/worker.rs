@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::ear::Ear;
-use super::engine::Happening;
+use super::happening::Happening;
 use crate::host::Host;
 use crate::observe::ZoneSeen;
 use crate::progress::Observer;

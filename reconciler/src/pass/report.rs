@@ -1,0 +1,103 @@
+//! TELL: the status of each zone.
+
+use reeve_state::ZoneFacts;
+use reeve_state::condition::{self, Claim, ConditionStatus, ConditionType};
+use reeve_state::difference::Recorded;
+use reeve_state::observed::derive_state;
+use reeve_state::plan::{ZonePlan, ZonePolicy};
+use reeve_state::status::{self, Outcome, ZoneStatus};
+
+use super::World;
+use crate::host::Host;
+use crate::store::files;
+use crate::store::zone::{Memory, ZoneFiles};
+
+/// Tells of a zone: its status, kept in the run folder when it changed.
+pub(super) fn report(host: &Host, world: &mut World, plan: &ZonePlan) {
+    let name = &plan.name;
+    let nothing = ZoneFacts::absent(name);
+    let (no_policy, no_outcome) = (ZonePolicy::default(), Outcome::default());
+    let zone_files = ZoneFiles::new(host.places(), name);
+    let kept = if world.statuses.contains_key(name) { None } else { zone_files.status() };
+    let previous = world.statuses.get(name).or(kept.as_ref());
+    let told = status::status(&status::Input {
+        wanted: world.wanted.get(name),
+        facts: world.facts.zones.get(name).unwrap_or(&nothing),
+        recorded: world.recorded.get(name),
+        plan,
+        policy: world.policies.get(name).unwrap_or(&no_policy),
+        outcome: world.outcomes.get(name).unwrap_or(&no_outcome),
+        previous,
+        now: crate::store::now(),
+    });
+    let changed = previous != Some(&told);
+    if let Some(outcome) = world.outcomes.get_mut(name) {
+        outcome.walked.clear();
+    }
+    if plan.from.is_absent() && plan.goal.is_none() {
+        world.statuses.remove(name);
+        return;
+    }
+    if changed {
+        let made = if zone_files.run().is_dir() { Ok(()) } else { files::private_folder(zone_files.run()) };
+        if let Err(error) = made.and_then(|()| zone_files.write_status(&told)) {
+            tracing::warn!("zone {name}: {error}");
+        }
+    }
+    world.statuses.insert(name.clone(), told);
+}
+
+/// The status of a zone as it is now, for those who read it without a manifest: what was told last (`kept`) has what only
+/// a pass knows.
+pub fn status_now(
+    facts: &ZoneFacts,
+    memory: Option<&Memory>,
+    recorded: Option<&Recorded>,
+    kept: Option<ZoneStatus>,
+) -> ZoneStatus {
+    let policy = memory.map(|memory| memory.policy.clone()).unwrap_or_default();
+    let from = derive_state(facts);
+    let state = from.known().copied();
+    let plan = ZonePlan {
+        name: facts.name.clone(),
+        from,
+        to: state,
+        goal: state,
+        path: Vec::new(),
+        steps: Vec::new(),
+        differences: Vec::new(),
+        hold: None,
+        manifest: None,
+        digest: None,
+        after: Vec::new(),
+        reason: String::new(),
+    };
+    let now = status::status(&status::Input {
+        wanted: None,
+        facts,
+        recorded,
+        plan: &plan,
+        policy: &policy,
+        outcome: &Outcome::default(),
+        previous: kept.as_ref(),
+        now: crate::store::now(),
+    });
+    match kept {
+        Some(kept) => ZoneStatus {
+            desired: kept.desired,
+            manifest_digest: kept.manifest_digest,
+            source: kept.source,
+            conditions: kept.conditions,
+            ..now
+        },
+        None => {
+            // What is wanted of it is not known here, so neither is whether it is there.
+            let message = "no pass was made over this zone since the host's boot";
+            let claim = Claim::is_true(ConditionType::Converged, "NoPass", message);
+            let claim = Claim { status: ConditionStatus::Unknown, ..claim };
+            let mut conditions = Vec::new();
+            condition::set(&mut conditions, claim, None, crate::store::now());
+            ZoneStatus { conditions, ..now }
+        }
+    }
+}

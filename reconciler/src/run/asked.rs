@@ -1,0 +1,95 @@
+//! What others ask of a controller over its socket, and what they are told.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::control::Asked;
+use super::engine::Engine;
+use super::settle;
+use crate::controller::{Ask, ControllerInfo, Tell};
+use crate::pass::Scope;
+use crate::store::zone::ZoneFiles;
+
+/// Somebody who waits for the end of a pass and its walks.
+pub(super) struct Follower {
+    pub tell: UnboundedSender<Tell>,
+    pub until: Instant,
+}
+
+impl Engine {
+    pub(super) async fn asked(&mut self, asked: Asked, source: &Path) {
+        let answer = match asked.ask {
+            Ask::Info => Tell::Info(ControllerInfo {
+                pid: std::process::id() as i32,
+                source: source.to_owned(),
+                since: self.since,
+                passes: self.passes,
+                zones: self.world.facts.zones.len(),
+            }),
+            Ask::Pass { patience_ms } => {
+                self.why = "asked";
+                self.reload(source).await;
+                if let Some(problem) = &self.problem {
+                    Tell::Error(problem.clone())
+                } else {
+                    self.scope = Scope::All;
+                    for entry in self.zones.values_mut() {
+                        (entry.failures, entry.until) = (0, None);
+                    }
+                    if let Ok(mut listeners) = self.listeners.lock() {
+                        listeners.push(asked.tell.clone());
+                    }
+                    let until = Instant::now().checked_add(Duration::from_millis(patience_ms));
+                    let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
+                    self.followers.push(Follower { tell: asked.tell, until });
+                    return;
+                }
+            }
+            Ask::Look { zone } => {
+                self.scope.look(&zone);
+                Tell::Done
+            }
+            Ask::Retry { zone } => self.retry(&zone),
+        };
+        let _ = asked.tell.send(answer);
+    }
+
+    fn retry(&mut self, zone: &str) -> Tell {
+        if !self.world.facts.zones.contains_key(zone) && !self.world.wanted.contains_key(zone) {
+            return Tell::Error(format!("there is no zone {zone}"));
+        }
+        let mut memory = self.world.seen(zone).memory;
+        memory.policy.restarts = memory.policy.restarts.retried();
+        let files = ZoneFiles::new(self.host.places(), zone);
+        if files.run().is_dir()
+            && let Err(error) = files.remember(&memory)
+        {
+            return Tell::Error(error.to_string());
+        }
+        if let Some(entry) = self.zones.get_mut(zone) {
+            (entry.failures, entry.until) = (0, None);
+        }
+        self.why = "retry";
+        self.scope.look(zone);
+        Tell::Done
+    }
+
+    /// Answers those who wait for everything to be settled.
+    pub(super) fn serve_followers(&mut self) {
+        if self.followers.is_empty() || !self.scope.is_empty() {
+            return;
+        }
+        let (settled, now) = (settle::is_settled(self), Instant::now());
+        let (done, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.followers).into_iter().partition(|follower| settled || follower.until <= now);
+        self.followers = left;
+        for follower in done {
+            if let Ok(mut listeners) = self.listeners.lock() {
+                listeners.retain(|listener| !listener.same_channel(&follower.tell));
+            }
+            let _ = follower.tell.send(Tell::Outcome(settle::outcome(self)));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What comes in while the engine waits: ends of walks, what zoneadmds tell, links that changed.
+
+use std::time::{Duration, Instant};
+
+use reeve_kernel::wire::Event;
+
+use super::engine::Engine;
+use super::links::Changed;
+use crate::pass::Scope;
+use crate::store::events::{self, HostEvent};
+use crate::store::zone::ZoneFiles;
+use crate::walk::{self, Walked};
+
+/// How long a zone is left alone after its first failed walk; then twice as long each time.
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+/// The longest that a zone is left alone.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// What workers tell.
+#[derive(Debug)]
+pub enum Happening {
+    /// A walk is over.
+    Walked {
+        /// The zone.
+        zone: String,
+        /// What it came to.
+        walked: Box<Walked>,
+        /// Whether there is a connection to its zoneadmd now.
+        connected: bool,
+    },
+    /// A connection to a zoneadmd was made, or could not be.
+    Connected {
+        /// The zone.
+        zone: String,
+        /// How long to wait before it is tried again.
+        wait: Duration,
+        /// Why there is none.
+        error: Option<String>,
+    },
+    /// zoneadmd told something, or went away.
+    Heard {
+        /// The zone.
+        zone: String,
+        /// What it told.
+        events: Vec<Event>,
+        /// It went away.
+        gone: bool,
+    },
+    /// A worker's thread ended in the middle of its work.
+    Lost {
+        /// The zone.
+        zone: String,
+        /// How.
+        error: String,
+    },
+}
+
+impl Engine {
+    pub(super) fn happened_all(&mut self, first: Option<Happening>) {
+        if let Some(first) = first {
+            self.happened(first);
+        }
+        while let Ok(next) = self.heard.try_recv() {
+            self.happened(next);
+        }
+    }
+
+    pub(super) fn happened(&mut self, happening: Happening) {
+        match happening {
+            Happening::Walked { zone, walked, connected } => self.walked(&zone, *walked, connected),
+            Happening::Connected { zone, wait, error } => {
+                if let Some(entry) = self.zones.get_mut(&zone) {
+                    (entry.busy, entry.connected) = (false, error.is_none());
+                    entry.until = error.is_some().then(|| Instant::now() + wait);
+                }
+                if let Some(error) = error {
+                    self.say(Some(&zone), error);
+                }
+                self.scope.look(&zone);
+            }
+            Happening::Heard { zone, events, gone } => self.heard_of(&zone, &events, gone),
+            Happening::Lost { zone, error } => {
+                tracing::error!("zone {zone}: the walk ended in the middle: {error}");
+                self.failed(&zone);
+                self.scope.look(&zone);
+            }
+        }
+    }
+
+    fn walked(&mut self, zone: &str, walked: Walked, connected: bool) {
+        let failed = walked.outcome.failed.is_some();
+        if let Some(entry) = self.zones.get_mut(zone) {
+            (entry.busy, entry.connected) = (false, connected);
+        }
+        for entry in &walked.outcome.walked {
+            let to = reeve_state::lifecycle::state_name(entry.to);
+            let from = reeve_state::lifecycle::state_name(entry.from);
+            let message = format!("{}: {from} > {to} in {} ms: {}", entry.transition, entry.took_ms, entry.outcome);
+            let reason = if entry.outcome == "done" { "Walked" } else { "WalkFailed" };
+            let event = HostEvent { at: entry.at, zone: Some(zone.to_owned()), reason: reason.into(), message };
+            events::add(self.host.places().state(), &event);
+        }
+        if failed {
+            self.failed(zone);
+        } else if let Some(entry) = self.zones.get_mut(zone) {
+            (entry.failures, entry.until) = (0, None);
+        }
+        if walked.stale {
+            self.scope.look(zone);
+        }
+        self.world.outcomes.insert(zone.to_owned(), walked.outcome);
+        self.world.absorb(zone, walked.seen);
+        self.scope.think(zone);
+        if self.world.state(zone).is_none() && !self.world.wanted.contains_key(zone) {
+            self.zones.remove(zone);
+        }
+    }
+
+    fn failed(&mut self, zone: &str) {
+        let Some(entry) = self.zones.get_mut(zone) else { return };
+        entry.busy = false;
+        let doubled = BACKOFF_FIRST.saturating_mul(1 << entry.failures.min(16));
+        entry.failures = entry.failures.saturating_add(1);
+        entry.until = Some(Instant::now() + doubled.min(BACKOFF_MAX));
+    }
+
+    fn heard_of(&mut self, zone: &str, events: &[Event], gone: bool) {
+        if gone && let Some(entry) = self.zones.get_mut(zone) {
+            entry.connected = false;
+        }
+        let mut memory = self.world.seen(zone).memory;
+        if walk::note_events(&mut memory, events) {
+            // Written before it is answered: a controller that is killed now must not start init without counting.
+            if let Err(error) = ZoneFiles::new(self.host.places(), zone).remember(&memory) {
+                tracing::warn!("zone {zone}: {error}");
+            }
+            self.world.memories.insert(zone.to_owned(), memory);
+        }
+        self.scope.look(zone);
+    }
+
+    pub(super) fn links_changed(&mut self, changed: Changed) {
+        match changed {
+            Changed::All => self.scope = Scope::All,
+            Changed::Links(names) => {
+                let ours = |name: &String, facts: &reeve_state::ZoneFacts| {
+                    let known =
+                        facts.links.known().is_some_and(|links| links.iter().any(|l| names.contains(&l.host_name)));
+                    known && !self.zones.get(name).is_some_and(|entry| entry.busy)
+                };
+                let zones: Vec<String> = self
+                    .world
+                    .facts
+                    .zones
+                    .iter()
+                    .filter(|(name, facts)| ours(name, facts))
+                    .map(|(n, _)| n.clone())
+                    .collect();
+                for zone in zones {
+                    self.scope.look(&zone);
+                }
+            }
+        }
+    }
+}
