@@ -216,6 +216,30 @@ impl Looker {
         true
     }
 
+    /// Looks whether anything of a zone that was just halted is left: its cgroup, and so any process of it, or a link. True
+    /// when nothing is, and the facts say so then; false where all has to be looked at.
+    pub fn is_gone(&self, facts: &mut ZoneFacts, manifest: Option<&serde_json::Value>) -> bool {
+        let Some(links) = self.link_names(Known { facts, manifest }) else { return false };
+        let no_cgroup = self.places.zone_cgroup(&facts.name).is_ok_and(|path| {
+            std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        });
+        let absent = |eye: &mut Eye| links.iter().all(|name| matches!(eye.rtnl.link_by_name(name), Ok(None)));
+        if !no_cgroup || !self.with_eye(absent).unwrap_or(false) {
+            return false;
+        }
+        let gone = ZoneFacts::absent(&facts.name);
+        *facts = ZoneFacts {
+            configured: facts.configured.clone(),
+            installed: self.installation(&facts.name),
+            zonepath: facts.zonepath.take(),
+            zone_id: facts.zone_id,
+            journal: facts.journal.take(),
+            halt_intent: facts.halt_intent,
+            ..gone
+        };
+        true
+    }
+
     fn with_observation<T>(
         &self,
         name: &str,

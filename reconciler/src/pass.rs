@@ -103,6 +103,8 @@ pub struct World {
     pub statuses: BTreeMap<String, ZoneStatus>,
     /// The plan that was made last, by zone, without those that an audit stopped.
     pub plans: BTreeMap<String, ZonePlan>,
+    /// Zones that are being walked.
+    pub busy: BTreeSet<String>,
     /// Zones that need not be looked at again.
     quiet: Quiet,
 }
@@ -137,6 +139,7 @@ impl World {
             outcomes: BTreeMap::new(),
             statuses: BTreeMap::new(),
             plans: BTreeMap::new(),
+            busy: BTreeSet::new(),
             quiet: Quiet::default(),
         }
     }
@@ -187,10 +190,12 @@ impl World {
         }
     }
 
-    /// Zones that are not at rest: they have something to do, wait for something, or failed.
+    /// Zones for which what became of other zones may matter: they wait for one of them, or have something to do and do
+    /// not do it yet.
     fn unquiet(&self) -> impl Iterator<Item = &String> {
-        let open = |plan: &ZonePlan| !plan.steps.is_empty() || plan.hold.is_some();
-        self.plans.iter().filter(move |(_, plan)| open(plan)).map(|(name, _)| name)
+        let open = |plan: &ZonePlan| !plan.steps.is_empty() || matches!(plan.hold, Some(Hold::Conflict { .. }));
+        let waiting = self.plans.iter().filter(move |(_, plan)| open(plan)).map(|(name, _)| name);
+        waiting.filter(|name| !self.busy.contains(*name))
     }
 }
 

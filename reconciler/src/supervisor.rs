@@ -13,6 +13,7 @@ use reeve_kernel::channel::Channel;
 use reeve_kernel::error::{Context, Error as KernelError};
 use reeve_kernel::sys::{self, CStrings, Stack};
 use reeve_kernel::wire::{Adoption, Event, Reply, Request, Snapshot, StepName};
+use reeve_state::observed::ProcessId;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
@@ -20,6 +21,7 @@ use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions};
 
 use crate::error::{Error, OnFile, Result};
 use crate::places::{self, Places};
+use crate::store::lock::start_time;
 
 /// The program, linked statically by build.rs.
 static PROGRAM: &[u8] = include_bytes!(env!("ZONEADMD"));
@@ -44,7 +46,7 @@ pub struct Zoneadmd {
 
 /// The process, where this one started it and so has to reap it.
 #[derive(Debug, Default)]
-struct Child(Option<OwnedFd>);
+struct Child(Option<OwnedFd>, Option<i32>);
 
 impl AsFd for Zoneadmd {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -104,7 +106,12 @@ impl Zoneadmd {
             127
         };
         let child = sys::vfork(0, Some(cgroup.as_fd()), &mut Stack::new(), &mut body)?;
-        Ok(Self { zone: zone.to_owned(), channel: ours, child: Child(Some(child.pidfd)), events: VecDeque::new() })
+        Ok(Self {
+            zone: zone.to_owned(),
+            channel: ours,
+            child: Child(Some(child.pidfd), Some(child.pid)),
+            events: VecDeque::new(),
+        })
     }
 
     /// Connects to the zone's zoneadmd; none when none can be reached.
@@ -114,7 +121,7 @@ impl Zoneadmd {
     pub fn connect(places: &Places, zone: &str) -> Result<Option<Self>> {
         match Channel::connect(&places.zone_run(zone), SOCKET) {
             Ok(channel) => {
-                Ok(Some(Self { zone: zone.to_owned(), channel, child: Child(None), events: VecDeque::new() }))
+                Ok(Some(Self { zone: zone.to_owned(), channel, child: Child(None, None), events: VecDeque::new() }))
             }
             Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::CONNREFUSED)) => Ok(None),
             Err(error) => Err(error.into()),
@@ -144,6 +151,12 @@ impl Zoneadmd {
         };
         let snapshot = new.request(&Request::Adopt(adoption), Duration::ZERO, &mut |_, _| {})?;
         Ok((new, snapshot))
+    }
+
+    /// The process, where this one started it.
+    pub fn process(&self) -> Option<ProcessId> {
+        let pid = self.child.1?;
+        Some(ProcessId { pid, start_time: start_time(pid)? })
     }
 
     /// The channel, for who speaks for himself.

@@ -321,7 +321,10 @@ impl Engine {
             Entry { jobs, busy: false, connected: false, failures: 0, until: None }
         });
         entry.busy = entry.jobs.send(job).is_ok();
-        is_walk && entry.busy
+        if entry.busy {
+            self.world.busy.insert(name.to_owned());
+        }
+        is_walk && self.world.busy.contains(name)
     }
 
     /// Whether an active zone's zoneadmd is there and nobody listens to it.

@@ -69,6 +69,7 @@ impl Engine {
         match happening {
             Happening::Walked { zone, walked, connected } => self.walked(&zone, *walked, connected),
             Happening::Connected { zone, wait, error } => {
+                self.world.busy.remove(&zone);
                 if let Some(entry) = self.zones.get_mut(&zone) {
                     (entry.busy, entry.connected) = (false, error.is_none());
                     entry.until = error.is_some().then(|| Instant::now() + wait);
@@ -88,6 +89,7 @@ impl Engine {
     }
 
     fn walked(&mut self, zone: &str, walked: Walked, connected: bool) {
+        self.world.busy.remove(zone);
         let failed = walked.outcome.failed.is_some();
         if let Some(entry) = self.zones.get_mut(zone) {
             (entry.busy, entry.connected) = (false, connected);
@@ -117,6 +119,7 @@ impl Engine {
     }
 
     fn failed(&mut self, zone: &str) {
+        self.world.busy.remove(zone);
         let Some(entry) = self.zones.get_mut(zone) else { return };
         entry.busy = false;
         let doubled = BACKOFF_FIRST.saturating_mul(1 << entry.failures.min(16));

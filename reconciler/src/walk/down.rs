@@ -70,7 +70,10 @@ impl Walk<'_> {
         if let Some(zoneadmd) = self.zoneadmd.take() {
             zoneadmd.wait_end();
         }
-        self.look(true);
+        let manifest = self.recorded.as_ref().map(|recorded| &recorded.manifest);
+        if !self.host.looker().is_gone(&mut self.facts, manifest) {
+            self.look(true);
+        }
         self.write_journal(stage, stage.last(), Phase::Done)?;
         self.must_be(Some(self.bottom()))?;
         if let Some(id) = zone_id {

@@ -91,7 +91,10 @@ impl Walk<'_> {
 
         let started = Instant::now();
         let cgroup = self.host.zoneadmd_cgroup()?;
-        *self.zoneadmd = Some(Zoneadmd::start(places, &self.plan.name, cgroup)?);
+        let zoneadmd = Zoneadmd::start(places, &self.plan.name, cgroup)?;
+        // Where the look afterwards finds it, without reading all the others.
+        self.facts.zoneadmd = zoneadmd.process().map_or(Fact::Absent, Fact::Known);
+        *self.zoneadmd = Some(zoneadmd);
         steps.done(self, StepName::Zoneadmd.as_str(), micros(started));
 
         let started = Instant::now();
