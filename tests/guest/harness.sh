@@ -27,7 +27,7 @@ fail() {
 # Begins a test: a host without zones.
 begin() {
   TEST=$1
-  FOLDER=/var/tmp/$TEST MANIFESTS=/var/tmp/$TEST/manifests
+  FOLDER=/zones-disk/$TEST MANIFESTS=/zones-disk/$TEST/manifests
   export REEVE_STATE_DIR=$FOLDER/state REEVE_RUN_DIR=/run/$TEST REEVE_CGROUP=$TEST
   CGROUP=$CGROUPS/$TEST CONTROLLER=
   mkdir -p "$MANIFESTS"
