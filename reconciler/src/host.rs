@@ -276,7 +276,16 @@ impl Host {
     /// # Errors
     /// [`crate::Error::Refused`] for no such zone or a transition that is not legal from its state.
     pub fn imperative(&self, zone: &str, goal: Goal, observer: &Observer) -> Result<ZoneOutcome> {
-        imperative::carry_out(self, zone, goal, observer)
+        imperative::carry_out(self, zone, goal, false, observer)
+    }
+
+    /// Halts a zone and detaches mounts that are busy, where a person takes that upon himself: what uses them goes on with
+    /// them, unseen, and the zone stays `down` until it is proved that nothing does any more.
+    ///
+    /// # Errors
+    /// As [`Host::imperative`].
+    pub fn halt_by_force(&self, zone: &str, observer: &Observer) -> Result<ZoneOutcome> {
+        imperative::carry_out(self, zone, Goal::Halt, true, observer)
     }
 
     /// Makes a zone that was given up (or waits) be tried again at once, by whoever makes the next pass.
@@ -303,9 +312,12 @@ impl Host {
         if let Some(found) = Zoneadmd::connect(self.places(), zone)? {
             return Ok(found.into_channel());
         }
-        let _lock = ZoneFiles::new(self.places(), zone).lock()?;
+        let files = ZoneFiles::new(self.places(), zone);
+        let _lock = files.lock()?;
         let known = seen.facts.zoneadmd.known().map(|process| process.pid);
-        let (found, _) = Zoneadmd::find_or_adopt(self.places(), zone, self.zoneadmd_cgroup()?, known)?;
+        // A halt may have begun since the look.
+        let halting = files.is_halting(self.boot_id());
+        let (found, _) = Zoneadmd::find_or_adopt(self.places(), zone, self.zoneadmd_cgroup()?, known, halting)?;
         Ok(found.into_channel())
     }
 

@@ -16,11 +16,11 @@ use crate::walk;
 /// How often a zone is looked at again when somebody else works on it at the same time.
 const TRIES: usize = 8;
 
-/// Carries out one transition.
+/// Carries out one transition; with `force_detach`, a halt detaches mounts that are busy.
 ///
 /// # Errors
 /// [`Error::Refused`] for no such zone or a transition that is not legal from its state.
-pub fn carry_out(host: &Host, zone: &str, goal: Goal, observer: &Observer) -> Result<ZoneOutcome> {
+pub fn carry_out(host: &Host, zone: &str, goal: Goal, force_detach: bool, observer: &Observer) -> Result<ZoneOutcome> {
     let transition = goal.transition();
     for _ in 0..TRIES {
         let seen = host.looker().zone(zone, None);
@@ -36,7 +36,7 @@ pub fn carry_out(host: &Host, zone: &str, goal: Goal, observer: &Observer) -> Re
             return Err(Error::refused(format!("zone {zone}: {}", fatal.message)));
         }
         let from = lifecycle::state_name(derive_state(&seen.facts).known().copied());
-        let walked = walk::walk(host, &plan, seen, None, &mut None, observer);
+        let walked = walk::walk_by_hand(host, &plan, seen, None, &mut None, observer, force_detach);
         if walked.stale {
             continue;
         }
@@ -47,10 +47,11 @@ pub fn carry_out(host: &Host, zone: &str, goal: Goal, observer: &Observer) -> Re
             (None, Some(why)) => ZoneResult::Failed(why.clone()),
             (None, None) => ZoneResult::Converged,
         };
+        let how = if force_detach { ", detaching busy mounts," } else { "" };
         let message = match &result {
-            ZoneResult::Converged => format!("{transition} was asked for by hand: {from} > {to}"),
+            ZoneResult::Converged => format!("{transition}{how} was asked for by hand: {from} > {to}"),
             ZoneResult::Failed(why) | ZoneResult::Blocked(why) | ZoneResult::Waiting(why) => {
-                format!("{transition} was asked for by hand and failed: {why}")
+                format!("{transition}{how} was asked for by hand and failed: {why}")
             }
         };
         let event = HostEvent { at: host.now(), zone: Some(zone.to_owned()), reason: "ByHand".into(), message };

@@ -18,6 +18,7 @@ pub mod console;
 pub mod controller;
 pub mod desired;
 pub mod error;
+pub mod holders;
 pub mod host;
 pub mod imperative;
 pub mod install;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use reeve_kernel::netlink::{Link, Rtnl};
-use reeve_kernel::observe::{self as kernel, Detail, Hints, Observer, ZoneObservation};
+use reeve_kernel::observe::{self as kernel, Detail, Hints, Observer, ZoneObservation, traces};
 use reeve_state::difference::Recorded;
 use reeve_state::observed::{BridgeFacts, CgroupFacts, InstalledFacts, LinkFacts, ProcessId, RecordedConfig};
 use reeve_state::{Fact, HostFacts, ZoneFacts, wanted};
@@ -15,6 +15,7 @@ use crate::install;
 use crate::places::Places;
 use crate::store::files::{self, Content};
 use crate::store::zone::{Configured, Memory, ZoneFiles};
+use crate::walk::traces_of;
 
 /// One zone as it is, and what earlier walks left of it.
 #[derive(Clone, Debug)]
@@ -224,7 +225,7 @@ impl Looker {
             std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
         });
         let absent = |eye: &mut Eye| links.iter().all(|name| matches!(eye.rtnl.link_by_name(name), Ok(None)));
-        if !no_cgroup || !self.with_eye(absent).unwrap_or(false) {
+        if !no_cgroup || !self.with_eye(absent).unwrap_or(false) || !self.remains(facts).is_absent() {
             return false;
         }
         let gone = ZoneFacts::absent(&facts.name);
@@ -342,6 +343,17 @@ impl Looker {
             links.into_iter().map(one).collect::<Vec<_>>()
         }));
         facts.mounts = fact(&seen.mounts.clone().map(|mounts| u32::try_from(mounts.len()).unwrap_or(u32::MAX)));
+        facts.remains = if facts.zsched.is_absent() { self.remains(facts) } else { Fact::Absent };
+    }
+
+    /// What lives on of a platform whose zsched is gone, by the journal's evidence; a zone that was halted has none.
+    fn remains(&self, facts: &ZoneFacts) -> Fact<Vec<String>> {
+        let Some(evidence) = facts.journal.as_ref().map(|entry| &entry.evidence) else { return Fact::Absent };
+        let Ok(cgroup) = self.places.zone_cgroup(&facts.name) else { return Fact::Absent };
+        match traces::left(&cgroup, &traces_of(evidence)) {
+            Some(left) => Fact::Known(vec![left.to_string()]),
+            None => Fact::Absent,
+        }
     }
 }
 

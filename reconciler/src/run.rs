@@ -13,6 +13,7 @@ mod happening;
 mod links;
 mod notify_socket;
 mod settle;
+mod stir;
 mod watch;
 mod worker;
 

@@ -42,6 +42,7 @@ pub struct Zoneadmd {
     channel: Channel,
     child: Child,
     events: VecDeque<Event>,
+    detached: Vec<String>,
 }
 
 /// The process, where this one started it and so has to reap it.
@@ -111,6 +112,7 @@ impl Zoneadmd {
             channel: ours,
             child: Child(Some(child.pidfd), Some(child.pid)),
             events: VecDeque::new(),
+            detached: Vec::new(),
         })
     }
 
@@ -121,7 +123,8 @@ impl Zoneadmd {
     pub fn connect(places: &Places, zone: &str) -> Result<Option<Self>> {
         match Channel::connect(&places.zone_run(zone), SOCKET) {
             Ok(channel) => {
-                Ok(Some(Self { zone: zone.to_owned(), channel, child: Child(None, None), events: VecDeque::new() }))
+                let (events, detached) = (VecDeque::new(), Vec::new());
+                Ok(Some(Self { zone: zone.to_owned(), channel, child: Child(None, None), events, detached }))
             }
             Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::CONNREFUSED)) => Ok(None),
             Err(error) => Err(error.into()),
@@ -129,11 +132,17 @@ impl Zoneadmd {
     }
 
     /// Connects to the zone's zoneadmd, or starts one and has it take the zone over. One that runs but cannot be reached
-    /// (it was killed in the middle of something) is ended first.
+    /// (it was killed in the middle of something) is ended first. `halting`: the journal says that a halt has begun.
     ///
     /// # Errors
     /// The call that failed, or what the new zoneadmd said.
-    pub fn find_or_adopt(places: &Places, zone: &str, cgroup: &Cgroup, known: Option<i32>) -> Result<(Self, Snapshot)> {
+    pub fn find_or_adopt(
+        places: &Places,
+        zone: &str,
+        cgroup: &Cgroup,
+        known: Option<i32>,
+        halting: bool,
+    ) -> Result<(Self, Snapshot)> {
         if let Some(mut found) = Self::connect(places, zone)?
             && let Ok(snapshot) = found.request(&Request::Status, Duration::ZERO, &mut |_, _| {})
         {
@@ -148,6 +157,7 @@ impl Zoneadmd {
             run_folder: places.zone_run(zone).display().to_string(),
             cgroup: places.zone_cgroup(zone)?.display().to_string(),
             alias: places.link_alias(zone),
+            halting,
         };
         let snapshot = new.request(&Request::Adopt(adoption), Duration::ZERO, &mut |_, _| {})?;
         Ok((new, snapshot))
@@ -192,6 +202,7 @@ impl Zoneadmd {
                     return Err(Error::Step { step: step.as_str().to_owned(), call, args, errno, reason });
                 }
                 Reply::Happened(event) => self.events.push_back(event),
+                Reply::Detached(mounts) => self.detached.extend(mounts),
                 other => return Err(self.gone(format!("answered {other:?}"))),
             }
         }
@@ -238,6 +249,11 @@ impl Zoneadmd {
     /// Events that came in between; they are the caller's now.
     pub fn take_events(&mut self) -> Vec<Event> {
         self.events.drain(..).collect()
+    }
+
+    /// Mounts that it detached by force; they are the caller's to tell of now.
+    pub fn take_detached(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.detached)
     }
 
     /// Waits for a zoneadmd that says it ends, so that it is gone when this returns. One that was started by somebody

@@ -2,6 +2,7 @@
 //! written first, then comes the effect, then the zone is looked at again: done is what was seen. Then it is recorded.
 
 mod down;
+mod halt;
 mod stage;
 mod up;
 
@@ -13,7 +14,7 @@ use reeve_state::journal::{self, Entry, Evidence, Phase};
 use reeve_state::observed::derive_state;
 use reeve_state::plan::{Action, Step, ZonePlan};
 use reeve_state::restart::{ExitKind, ExitReport};
-use reeve_state::status::{HaltBlockedReason, HistoryEntry, Outcome};
+use reeve_state::status::{HistoryEntry, Outcome};
 use reeve_state::{Fact, Transition, ZoneFacts, ZoneState, lifecycle};
 
 use crate::error::{Error, Result};
@@ -23,6 +24,8 @@ use crate::progress::{Notice, Observer, StepPhase, StepProgress};
 use crate::store::zone::{Memory, ZoneFiles};
 use crate::supervisor::Zoneadmd;
 use stage::Stage;
+
+pub use halt::traces_of;
 
 /// What a walk came to.
 #[derive(Debug)]
@@ -47,6 +50,7 @@ pub struct Walk<'a> {
     memory: Memory,
     recorded: Option<Recorded>,
     outcome: Outcome,
+    halting: halt::Halting,
 }
 
 /// Walks `plan`, which was made from `seen`. `zoneadmd` is the connection that is held to the zone's zoneadmd, if any, and
@@ -59,11 +63,25 @@ pub fn walk(
     zoneadmd: &mut Option<Zoneadmd>,
     observer: &Observer,
 ) -> Walked {
+    walk_by_hand(host, plan, seen, source, zoneadmd, observer, false)
+}
+
+/// The same for somebody who stands by: with `force_detach`, a halt detaches mounts that are busy.
+pub fn walk_by_hand(
+    host: &Host,
+    plan: &ZonePlan,
+    seen: ZoneSeen,
+    source: Option<&str>,
+    zoneadmd: &mut Option<Zoneadmd>,
+    observer: &Observer,
+    force_detach: bool,
+) -> Walked {
     let files = ZoneFiles::new(host.places(), &plan.name);
     let ZoneSeen { facts, mut memory, recorded } = seen;
     host.boot_id().clone_into(&mut memory.boot_id);
     let outcome = Outcome::default();
-    let mut walk = Walk { host, plan, source, observer, files, zoneadmd, facts, memory, recorded, outcome };
+    let halting = halt::Halting::new(force_detach);
+    let mut walk = Walk { host, plan, source, observer, files, zoneadmd, facts, memory, recorded, outcome, halting };
     let lock = match walk.files.lock() {
         Ok(lock) => lock,
         Err(error) => {
@@ -107,7 +125,7 @@ impl Walk<'_> {
                     }
                     _ => {
                         self.outcome.walked.extend(history.take());
-                        history = Some(HistoryEntry { at: begun, transition, from, to, outcome, took_ms });
+                        history = Some(HistoryEntry { at: begun, transition, from, to, outcome, took_ms, times: 1 });
                     }
                 }
             }
@@ -144,6 +162,9 @@ impl Walk<'_> {
     }
 
     fn failed(&mut self, stage: &Stage, error: &Error) {
+        // A stop that became a halt has failed as one: what the journal says must go on saying so.
+        let halt = Stage::halt();
+        let stage = if self.facts.halt_intent && stage.part == stage::Part::Stop { &halt } else { stage };
         let step = match error {
             Error::Step { step, .. } => plan_name(step).to_owned(),
             _ => stage.first().to_owned(),
@@ -158,7 +179,7 @@ impl Walk<'_> {
             self.facts.halt_intent = self.facts.journal.as_ref().is_some_and(Entry::halt_intent);
         }
         if stage.part == stage::Part::Halt {
-            self.outcome.halt_blocked = Some((blocked_reason(error), blocked_message(error)));
+            self.explain_halt(error);
         }
         self.outcome.failed = Some(error.to_string());
     }
@@ -219,7 +240,12 @@ impl Walk<'_> {
     }
 
     fn evidence(&self) -> Evidence {
+        let before = self.facts.journal.as_ref().map(|entry| entry.evidence.clone()).unwrap_or_default();
+        let (superblocks, namespace_handles, gone) = self.halting.traces_after(&self.facts, before);
         Evidence {
+            superblocks,
+            namespace_handles,
+            gone,
             namespaces: self.facts.namespaces.known().cloned().unwrap_or_default(),
             zsched: self.facts.zsched.known().copied(),
             zoneadmd: self.facts.zoneadmd.known().copied(),
@@ -354,24 +380,6 @@ fn plan_name(step: &str) -> &str {
 
 fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-/// What holds a halt up, from where and how it failed.
-fn blocked_reason(error: &Error) -> HaltBlockedReason {
-    let Error::Step { step, call, args, .. } = error else { return HaltBlockedReason::CgroupBusy };
-    match (step.as_str(), call.as_str()) {
-        ("killProcesses", _) => HaltBlockedReason::TaskUninterruptible,
-        ("unconfigureDevices", _) => HaltBlockedReason::DeviceBusy,
-        ("unplumb", _) => HaltBlockedReason::NetdevBusy,
-        ("unmount", _) => HaltBlockedReason::MountBusy,
-        (_, "wait") if args.starts_with("link") => HaltBlockedReason::NetdevBusy,
-        (_, "wait") => HaltBlockedReason::NamespaceReferenced,
-        _ => HaltBlockedReason::CgroupBusy,
-    }
-}
-
-fn blocked_message(error: &Error) -> String {
-    format!("{error}; end what holds it, the halt is tried again by itself (at once: reeve retry)")
 }
 
 /// A step of a plan belongs to this transition; none for a live one.

@@ -47,6 +47,13 @@ pub struct Evidence {
     pub cgroup: Option<String>,
     /// Host ends of the zone's links.
     pub links: Vec<String>,
+    /// The zone's own file systems, each by its st_dev: what must be seen nowhere before the zone is halted.
+    pub superblocks: Vec<u64>,
+    /// File handles of the zone's namespaces, as text; empty where the kernel has none (before Linux 6.18). A handle that
+    /// the kernel calls stale proves that the namespace is gone.
+    pub namespace_handles: Vec<String>,
+    /// After a halt, what was seen to be gone: the proof that nothing of the zone lives on.
+    pub gone: Vec<String>,
 }
 
 /// One entry; the journal of a zone is its newest entry.

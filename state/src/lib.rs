@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod condition;
 pub mod difference;
+pub mod halt;
 pub mod journal;
 pub mod lifecycle;
 pub mod limits;

@@ -156,12 +156,20 @@ pub struct ZoneFacts {
     pub links: Fact<Vec<LinkFacts>>,
     /// Mounts of the zone that the global zone can see; 0 is as good as Absent.
     pub mounts: Fact<u32>,
+    /// File systems and namespaces of the zone that live on after zsched, such as `file system 0:57`; an empty list is as
+    /// good as Absent. Looked for by the evidence of the journal.
+    #[serde(default = "nothing")]
+    pub remains: Fact<Vec<String>>,
     /// A halt was begun and not seen to finish.
     pub halt_intent: bool,
     /// The last entry of the journal, where it could be trusted.
     pub journal: Option<journal::Entry>,
     /// How the last init ended, as zsched's wait saw it. Only an end that nobody asked for: not that of a stop or halt.
     pub last_exit: Option<ExitReport>,
+}
+
+fn nothing() -> Fact<Vec<String>> {
+    Fact::Absent
 }
 
 /// A bridge.
@@ -210,6 +218,7 @@ impl ZoneFacts {
             cgroup: Fact::Absent,
             links: Fact::Absent,
             mounts: Fact::Absent,
+            remains: Fact::Absent,
             halt_intent: false,
             journal: None,
             last_exit: None,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::{self, Claim, Condition, ConditionStatus, ConditionType};
 use crate::difference::{Cause, Recorded};
+use crate::halt::{HaltBlockedReason, HaltStatus};
 use crate::lifecycle::{Transition, ZoneState};
 use crate::observed::ZoneFacts;
 use crate::plan::{Hold, ZonePlan, ZonePolicy};
@@ -29,8 +30,23 @@ pub struct HistoryEntry {
     pub to: Option<ZoneState>,
     /// `done`, or the error.
     pub outcome: String,
-    /// How long it took, in milliseconds.
+    /// How long it took, in milliseconds; the last time where it is more than one.
     pub took_ms: u64,
+    /// How often it came to this one after the other. A failure that is tried again and again is one entry.
+    #[serde(default = "once")]
+    pub times: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+impl HistoryEntry {
+    /// Whether this is the same failure as `other`, at another time.
+    pub fn is_same_failure(&self, other: &HistoryEntry) -> bool {
+        let what = |entry: &HistoryEntry| (entry.transition, entry.from, entry.to);
+        self.outcome != "done" && what(self) == what(other) && self.outcome == other.outcome
+    }
 }
 
 /// One zone.
@@ -61,6 +77,9 @@ pub struct ZoneStatus {
     pub source: Option<String>,
     /// Conditions.
     pub conditions: Vec<Condition>,
+    /// The halt that cannot finish, where there is one.
+    #[serde(default)]
+    pub halt: Option<HaltStatus>,
     /// Restarts of init since the manifest changed.
     pub restarts: u32,
     /// How init last ended.
@@ -85,25 +104,6 @@ impl HostStatus {
         items.sort_by(|a, b| a.name.cmp(&b.name));
         HostStatus { format_version: "1".into(), items }
     }
-}
-
-/// Why a halt cannot finish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum HaltBlockedReason {
-    /// A mount cannot be taken away.
-    MountBusy,
-    /// A process is in an uninterruptible sleep.
-    TaskUninterruptible,
-    /// Something outside holds a namespace.
-    NamespaceReferenced,
-    /// A device is in use.
-    DeviceBusy,
-    /// A network link does not go away.
-    NetdevBusy,
-    /// The cgroup cannot be removed.
-    CgroupBusy,
-    /// A mount was detached and is still in use.
-    DetachedNotFreed,
 }
 
 /// What came of walking a zone's plan; the default is that nothing was walked and nothing is known to be wrong.
@@ -135,6 +135,8 @@ pub struct Input<'a> {
     pub policy: &'a ZonePolicy,
     /// What came of the last walk.
     pub outcome: &'a Outcome,
+    /// The halt that could not finish.
+    pub halt: Option<&'a HaltStatus>,
     /// The status before.
     pub previous: Option<&'a ZoneStatus>,
     /// The time.
@@ -147,7 +149,7 @@ pub fn status(input: &Input<'_>) -> ZoneStatus {
     let state = plan.from.known().copied();
     let active = state.is_some_and(ZoneState::is_active);
     let mut history = previous.map(|p| p.history.clone()).unwrap_or_default();
-    history.extend(input.outcome.walked.iter().cloned());
+    input.outcome.walked.iter().for_each(|entry| add(&mut history, entry));
     history.drain(..history.len().saturating_sub(HISTORY));
     let manifest = input.recorded.map(|r| &r.manifest).or(wanted.map(|w| &w.manifest));
     ZoneStatus {
@@ -163,10 +165,27 @@ pub fn status(input: &Input<'_>) -> ZoneStatus {
         manifest_digest: wanted.map(|w| w.digest.clone()),
         source: wanted.and_then(|w| w.source.clone()),
         conditions: conditions(input),
+        halt: halting(input).cloned(),
         restarts: policy.restarts.restarts,
         last_exit: facts.last_exit.or(policy.restarts.last_exit),
         history,
     }
+}
+
+/// Adds what was walked; the same failure again is counted.
+fn add(history: &mut Vec<HistoryEntry>, entry: &HistoryEntry) {
+    match history.last_mut() {
+        Some(last) if last.is_same_failure(entry) => {
+            last.times = last.times.saturating_add(entry.times);
+            last.took_ms = entry.took_ms;
+        }
+        _ => history.push(entry.clone()),
+    }
+}
+
+/// The halt that cannot finish, as long as the zone is seen to be halting.
+fn halting<'a>(input: &Input<'a>) -> Option<&'a HaltStatus> {
+    input.halt.filter(|_| !matches!(input.plan.from.known(), Some(state) if !state.is_halting()))
 }
 
 /// The addresses that were seen, or where nobody looked, those that the zone was made with.
@@ -195,8 +214,8 @@ fn conditions(input: &Input<'_>) -> Vec<Condition> {
 fn claims(input: &Input<'_>) -> Vec<Claim> {
     let Input { plan, outcome, .. } = *input;
     let mut out = outcome.claims.clone();
-    if let Some((reason, message)) = &outcome.halt_blocked {
-        out.push(Claim::is_true(ConditionType::HaltBlocked, format!("{reason:?}"), message.clone()));
+    if let Some(halt) = halting(input) {
+        out.push(Claim::is_true(ConditionType::HaltBlocked, format!("{:?}", halt.reason), halt.message()));
     }
     match &plan.hold {
         Some(Hold::Stay { why: StayReason::GaveUp }) => {
@@ -233,6 +252,18 @@ fn claims(input: &Input<'_>) -> Vec<Claim> {
     out
 }
 
+/// That a manifest which changed meanwhile waits for the end of a halt.
+fn waiting(input: &Input<'_>) -> String {
+    let changed = input.wanted.filter(|wanted| input.recorded.is_some_and(|recorded| recorded.digest != wanted.digest));
+    match (halting(input), changed) {
+        (Some(_), Some(wanted)) => {
+            let source = wanted.source.as_deref().unwrap_or("the manifest");
+            format!(". The changed manifest ({source}) waits until the halt is done")
+        }
+        _ => String::new(),
+    }
+}
+
 fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
     let Input { plan, outcome, .. } = *input;
     let not = |reason: String, message: &str| Claim::is_false(ConditionType::Converged, reason, message);
@@ -241,7 +272,8 @@ fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
         return Claim { status: ConditionStatus::Unknown, ..claim };
     }
     if let Some(cause) = stalling {
-        return not(format!("{:?}", cause.kind), &cause.message);
+        let message = format!("{}{}", cause.message, waiting(input));
+        return not(format!("{:?}", cause.kind), &message);
     }
     if let Some(error) = &outcome.failed {
         return not("StepFailed".into(), error);

@@ -26,7 +26,7 @@ fn each_state_is_recognised() {
 #[test]
 fn one_fact_can_change_the_state() {
     type Change = fn(&mut ZoneFacts);
-    let table: [(&str, ZoneState, Change, ZoneState); 14] = [
+    let table: [(&str, ZoneState, Change, ZoneState); 15] = [
         ("zsched killed under a zone with processes", Running, |f| f.zsched = Fact::Absent, ShuttingDown),
         ("zsched killed under a ready zone", Ready, |f| f.zsched = Fact::Absent, Down),
         ("zoneadmd killed", Running, |f| f.zoneadmd = Fact::Absent, Running),
@@ -39,6 +39,7 @@ fn one_fact_can_change_the_state() {
         ("a link left over", Installed, |f| f.links = seen(Ready).links, Down),
         ("a cgroup left over", Installed, |f| f.cgroup = seen(Ready).cgroup, Down),
         ("a mount left over", Installed, |f| f.mounts = Fact::Known(1), Down),
+        ("a file system left over", Installed, |f| f.remains = Fact::Known(vec!["file system 0:57".into()]), Down),
         ("processes left over", Installed, |f| f.environment_processes = Fact::Known(1), ShuttingDown),
         ("processes not countable in a halt", Down, |f| f.environment_processes = Fact::unknown("EIO"), ShuttingDown),
     ];

@@ -186,6 +186,7 @@ fn statuses(world: &common::World, previous: Option<&[status::ZoneStatus]>) -> V
             plan,
             policy: world.policies.get(&plan.name).unwrap_or(&policy),
             outcome: &outcome,
+            halt: None,
             previous: previous.and_then(|p| p.iter().find(|s| s.name == plan.name)),
             now: world.facts.observed_at,
         })

@@ -10,6 +10,7 @@ mod host;
 mod observer;
 mod process;
 mod read;
+pub mod traces;
 mod watch;
 
 pub use cgroup::{Leaf, Limits, Part, ZoneCgroup};

@@ -6,9 +6,9 @@ mod message;
 
 pub use codec::{Decode, Encode, Malformed, Reader, Writer};
 pub use message::{
-    Adoption, Control, EndOfInit, Event, FileSystem, FileSystemKind, InitSpec, Link, LoginSpec, PlatformSpec, Program,
-    Reply, Request, Snapshot, StepName, ZschedReply, ZschedRequest,
+    Adoption, Control, EndOfInit, Event, FileSystem, FileSystemKind, HaltOrder, InitSpec, Link, LoginSpec,
+    PlatformSpec, Program, Reply, Request, Snapshot, StepName, Traces, ZschedReply, ZschedRequest,
 };
 
 /// Version of the messages; the first byte of each. A zoneadmd of another version is replaced, the zone stays.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;

@@ -1,7 +1,7 @@
 //! TELL: the status of each zone.
 
 use reeve_state::ZoneFacts;
-use reeve_state::condition::{self, Claim, ConditionStatus, ConditionType};
+use reeve_state::condition::{self, Claim, Condition, ConditionStatus, ConditionType};
 use reeve_state::difference::Recorded;
 use reeve_state::observed::derive_state;
 use reeve_state::plan::{ZonePlan, ZonePolicy};
@@ -27,6 +27,7 @@ pub(super) fn report(host: &Host, world: &mut World, plan: &ZonePlan) {
         plan,
         policy: world.policies.get(name).unwrap_or(&no_policy),
         outcome: world.outcomes.get(name).unwrap_or(&no_outcome),
+        halt: world.memories.get(name).and_then(|memory| memory.halt.as_ref()),
         previous,
         now: crate::store::now(),
     });
@@ -72,6 +73,10 @@ pub fn status_now(
         after: Vec::new(),
         reason: String::new(),
     };
+    // When it is tried again is known to the controller alone.
+    let told = kept.as_ref().and_then(|kept| kept.halt.as_ref());
+    let found = memory.and_then(|memory| memory.halt.as_ref());
+    let halt = found.map(|found| told.filter(|told| told.attempts == found.attempts).unwrap_or(found));
     let now = status::status(&status::Input {
         wanted: None,
         facts,
@@ -79,17 +84,26 @@ pub fn status_now(
         plan: &plan,
         policy: &policy,
         outcome: &Outcome::default(),
+        halt,
         previous: kept.as_ref(),
         now: crate::store::now(),
     });
     match kept {
-        Some(kept) => ZoneStatus {
-            desired: kept.desired,
-            manifest_digest: kept.manifest_digest,
-            source: kept.source,
-            conditions: kept.conditions,
-            ..now
-        },
+        Some(kept) => {
+            let tells = |conditions: &[Condition]| condition::find(conditions, ConditionType::HaltBlocked).is_some();
+            // A halt by hand that got stuck, or came through, since the last pass.
+            let conditions = match (tells(&kept.conditions), tells(&now.conditions)) {
+                (told, is) if told == is => kept.conditions,
+                _ => now.conditions,
+            };
+            ZoneStatus {
+                desired: kept.desired,
+                manifest_digest: kept.manifest_digest,
+                source: kept.source,
+                conditions,
+                ..now
+            }
+        }
         None => {
             // What is wanted of it is not known here, so neither is whether it is there.
             let message = "no pass was made over this zone since the host's boot";
@@ -97,6 +111,9 @@ pub fn status_now(
             let claim = Claim { status: ConditionStatus::Unknown, ..claim };
             let mut conditions = Vec::new();
             condition::set(&mut conditions, claim, None, crate::store::now());
+            if now.halt.is_some() {
+                return now;
+            }
             ZoneStatus { conditions, ..now }
         }
     }

@@ -48,6 +48,10 @@ impl Engine {
                 }
             }
             Ask::Look { zone } => {
+                // A halt by hand that got stuck is the controller's from here on.
+                if self.world.state(&zone).is_some_and(reeve_state::ZoneState::is_halting) {
+                    self.try_again(&zone);
+                }
                 self.scope.look(&zone);
                 Tell::Done
             }

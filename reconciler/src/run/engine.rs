@@ -15,6 +15,7 @@ use super::control::Control;
 use super::happening::Happening;
 use super::links::Links;
 use super::settle;
+use super::stir::Stir;
 use super::watch::Watch;
 use super::worker::{self, Job, Surroundings};
 use super::{WORKERS_DOWN, notify_socket};
@@ -56,6 +57,8 @@ pub(super) struct Entry {
     pub failures: u32,
     /// It is left alone until then.
     pub until: Option<Instant>,
+    /// What tells that its halt may go on.
+    pub stir: Option<Stir>,
 }
 
 /// See the module.
@@ -318,8 +321,9 @@ impl Engine {
         let entry = self.zones.entry(name.to_owned()).or_insert_with(|| {
             let (jobs, queue) = unbounded_channel();
             tokio::spawn(worker::work(name.to_owned(), self.around.clone(), queue));
-            Entry { jobs, busy: false, connected: false, failures: 0, until: None }
+            Entry { jobs, busy: false, connected: false, failures: 0, until: None, stir: None }
         });
+        entry.stir = None;
         entry.busy = entry.jobs.send(job).is_ok();
         if entry.busy {
             self.world.busy.insert(name.to_owned());

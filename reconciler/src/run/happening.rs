@@ -6,6 +6,7 @@ use reeve_kernel::wire::Event;
 
 use super::engine::Engine;
 use super::links::Changed;
+use super::stir;
 use crate::pass::Scope;
 use crate::store::events::{self, HostEvent};
 use crate::store::zone::ZoneFiles;
@@ -15,6 +16,11 @@ use crate::walk::{self, Walked};
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// The longest that a zone is left alone.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// A number that differs from zone to zone and from time to time.
+fn spread(zone: &str) -> u64 {
+    zone.bytes().fold(crate::store::now().0, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
+}
 
 /// What workers tell.
 #[derive(Debug)]
@@ -45,6 +51,11 @@ pub enum Happening {
         events: Vec<Event>,
         /// It went away.
         gone: bool,
+    },
+    /// What holds the zone's halt may have let go.
+    Stirred {
+        /// The zone.
+        zone: String,
     },
     /// A worker's thread ended in the middle of its work.
     Lost {
@@ -80,6 +91,7 @@ impl Engine {
                 self.scope.look(&zone);
             }
             Happening::Heard { zone, events, gone } => self.heard_of(&zone, &events, gone),
+            Happening::Stirred { zone } => self.try_again(&zone),
             Happening::Lost { zone, error } => {
                 tracing::error!("zone {zone}: the walk ended in the middle: {error}");
                 self.failed(&zone);
@@ -88,13 +100,16 @@ impl Engine {
         }
     }
 
-    fn walked(&mut self, zone: &str, walked: Walked, connected: bool) {
+    fn walked(&mut self, zone: &str, mut walked: Walked, connected: bool) {
         self.world.busy.remove(zone);
         let failed = walked.outcome.failed.is_some();
         if let Some(entry) = self.zones.get_mut(zone) {
             (entry.busy, entry.connected) = (false, connected);
         }
-        for entry in &walked.outcome.walked {
+        let told = self.world.statuses.get(zone).and_then(|status| status.history.last());
+        // The same failure again is counted in the status, and no event of its own.
+        for entry in walked.outcome.walked.iter().filter(|entry| !told.is_some_and(|told| told.is_same_failure(entry)))
+        {
             let to = reeve_state::lifecycle::state_name(entry.to);
             let from = reeve_state::lifecycle::state_name(entry.from);
             let message = format!("{}: {from} > {to} in {} ms: {}", entry.transition, entry.took_ms, entry.outcome);
@@ -102,7 +117,9 @@ impl Engine {
             let event = HostEvent { at: entry.at, zone: Some(zone.to_owned()), reason: reason.into(), message };
             events::add(self.host.places().state(), &event);
         }
-        if failed {
+        if walked.outcome.halt_blocked.is_some() {
+            self.halt_blocked(zone, &mut walked);
+        } else if failed {
             self.failed(zone);
         } else if let Some(entry) = self.zones.get_mut(zone) {
             (entry.failures, entry.until) = (0, None);
@@ -116,6 +133,27 @@ impl Engine {
         if self.world.state(zone).is_none() && !self.world.wanted.contains_key(zone) {
             self.zones.remove(zone);
         }
+    }
+
+    /// A halt could not finish: it is tried again when its time comes, or when what holds it may have let go.
+    fn halt_blocked(&mut self, zone: &str, walked: &mut Walked) {
+        let Some(halt) = &mut walked.seen.memory.halt else { return };
+        let Some(entry) = self.zones.get_mut(zone) else { return };
+        let after = halt.retry_after_ms(spread(zone));
+        halt.next_retry = Some(crate::store::now().plus(after));
+        entry.failures = entry.failures.saturating_add(1);
+        entry.until = Some(Instant::now() + Duration::from_millis(after));
+        let cgroup = self.host.places().zone_cgroup(zone);
+        entry.stir = cgroup.ok().map(|cgroup| stir::watch(zone, halt, cgroup, self.around.tell.clone()));
+    }
+
+    /// Has a zone that is left alone tried at once.
+    pub(super) fn try_again(&mut self, zone: &str) {
+        if let Some(entry) = self.zones.get_mut(zone) {
+            entry.until = None;
+        }
+        self.why = "event";
+        self.scope.look(zone);
     }
 
     fn failed(&mut self, zone: &str) {

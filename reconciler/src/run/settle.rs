@@ -12,6 +12,8 @@ use crate::pass::Aim;
 
 /// Failed walks in a row after which a command that works once gives a zone up.
 const TRIES: u32 = 4;
+/// The same for a halt that something holds: each try has waited for it.
+const HALT_TRIES: u32 = 2;
 
 /// What of a plan may be walked now. Where another zone must be torn down first, that is this zone's own teardown: so two
 /// zones that swap what they have do not wait for each other.
@@ -59,7 +61,9 @@ fn zones(engine: &Engine) -> BTreeSet<String> {
 /// Whether nothing is being done, and nothing will be without something happening first.
 pub fn is_settled(engine: &Engine) -> bool {
     let open = |name: &String| {
-        let given_up = engine.zones.get(name).is_some_and(|entry| entry.failures >= TRIES);
+        let blocked = engine.world.outcomes.get(name).is_some_and(|outcome| outcome.halt_blocked.is_some());
+        let tries = if blocked { HALT_TRIES } else { TRIES };
+        let given_up = engine.zones.get(name).is_some_and(|entry| entry.failures >= tries);
         let plan = engine.world.plans.get(name);
         let waits = plan.is_some_and(|plan| matches!(plan.hold, Some(Hold::Backoff { .. })));
         plan.is_some_and(|plan| !plan.steps.is_empty() || waits) && !given_up

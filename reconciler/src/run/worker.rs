@@ -117,7 +117,8 @@ fn connect(host: &Host, zone: String, mut seen: ZoneSeen) -> (Option<Zoneadmd>, 
     let files = ZoneFiles::new(host.places(), &zone);
     let connected = (|| {
         let lock = files.lock()?;
-        let (zoneadmd, snapshot) = Zoneadmd::find_or_adopt(host.places(), &zone, host.zoneadmd_cgroup()?, known)?;
+        let (cgroup, halting) = (host.zoneadmd_cgroup()?, files.is_halting(host.boot_id()));
+        let (zoneadmd, snapshot) = Zoneadmd::find_or_adopt(host.places(), &zone, cgroup, known, halting)?;
         Ok::<_, crate::Error>((zoneadmd, snapshot, lock))
     })();
     match connected {

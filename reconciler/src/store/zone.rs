@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use reeve_schema::Zone;
 use reeve_state::difference::Recorded;
+use reeve_state::halt::HaltStatus;
 use reeve_state::journal;
 use reeve_state::plan::ZonePolicy;
 use reeve_state::status::ZoneStatus;
@@ -107,6 +108,8 @@ pub struct Memory {
     pub policy: ZonePolicy,
     /// N of the environment that was started last and is not known to have ended.
     pub environment: Option<u32>,
+    /// A halt that could not finish.
+    pub halt: Option<HaltStatus>,
 }
 
 /// The files of one zone.
@@ -283,6 +286,11 @@ impl ZoneFiles {
                 None
             }
         }
+    }
+
+    /// Whether the journal says that a halt was begun and not seen to finish.
+    pub fn is_halting(&self, boot_id: &str) -> bool {
+        self.journal(boot_id).is_some_and(|entry| entry.halt_intent())
     }
 
     /// Writes the journal's newest entry. Only for who has the zone's lock.

@@ -5,11 +5,10 @@ use std::time::Duration;
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::wire::Request;
 use reeve_state::journal::Phase;
-use reeve_state::plan::step_name;
-use reeve_state::{Fact, Transition, ZoneFacts, ZoneState};
+use reeve_state::{Fact, ZoneFacts, ZoneState};
 
 use super::Walk;
-use super::stage::{Part, Stage};
+use super::stage::Stage;
 use super::up::Steps;
 use crate::error::{Error, Result};
 use crate::install;
@@ -42,12 +41,7 @@ impl Walk<'_> {
         let stopped = self.ask(&Request::Stop(signal, millis), timeout, &mut steps);
         if let Err(error) = &stopped {
             tracing::warn!("zone {}: the stop cannot finish ({error}), so it becomes a halt", self.plan.name);
-            let halt = Stage {
-                part: Part::Halt,
-                transition: Some(Transition::Halt),
-                steps: step_name::HALT.iter().map(|name| (*name).to_owned()).collect(),
-            };
-            self.halt(&halt)?;
+            self.halt(&Stage::halt())?;
         }
         let stopped = stopped?;
         self.hear();
@@ -66,7 +60,10 @@ impl Walk<'_> {
         self.reach_for_halt()?;
         self.memory.environment = None;
         let zone_id = self.facts.zone_id;
-        self.ask(&Request::Halt(signal, millis), timeout, &mut steps)?;
+        let order = self.halt_order(signal, millis);
+        let asked = self.ask(&Request::Halt(order), timeout, &mut steps);
+        self.note_halt(steps);
+        asked?;
         if let Some(zoneadmd) = self.zoneadmd.take() {
             zoneadmd.wait_end();
         }
@@ -74,8 +71,9 @@ impl Walk<'_> {
         if !self.host.looker().is_gone(&mut self.facts, manifest) {
             self.look(true);
         }
-        self.write_journal(stage, stage.last(), Phase::Done)?;
         self.must_be(Some(self.bottom()))?;
+        self.write_journal(stage, stage.last(), Phase::Done)?;
+        self.memory.halt = None;
         if let Some(id) = zone_id {
             ZoneIds::new(self.host.places().run()).release(&self.plan.name, id)?;
         }

@@ -34,6 +34,12 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// A halt that nobody planned: what a stop that cannot finish becomes.
+    pub fn halt() -> Self {
+        let steps = name::HALT.iter().map(|name| (*name).to_owned()).collect();
+        Self { part: Part::Halt, transition: Some(Transition::Halt), steps }
+    }
+
     /// The name of its first step.
     pub fn first(&self) -> &str {
         self.steps.first().map_or("", String::as_str)

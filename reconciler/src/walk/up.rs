@@ -115,6 +115,7 @@ impl Walk<'_> {
         self.memory.environment = None;
         self.look(false);
         self.must_be(Some(ZoneState::Ready))?;
+        self.note_traces();
         self.write_journal(stage, stage.last(), Phase::Done)?;
         self.commit(ZoneState::Ready)
     }
@@ -150,7 +151,8 @@ impl Walk<'_> {
         }
         let known = self.facts.zoneadmd.known().map(|process| process.pid);
         let cgroup = self.host.zoneadmd_cgroup()?;
-        let (zoneadmd, snapshot) = Zoneadmd::find_or_adopt(self.host.places(), &self.plan.name, cgroup, known)?;
+        let (places, halting) = (self.host.places(), self.facts.halt_intent);
+        let (zoneadmd, snapshot) = Zoneadmd::find_or_adopt(places, &self.plan.name, cgroup, known, halting)?;
         *self.zoneadmd = Some(zoneadmd);
         super::note_snapshot(&mut self.memory, &snapshot);
         self.facts.last_exit = self.memory.policy.restarts.pending;
@@ -231,22 +233,26 @@ fn make_bridge(rtnl: &mut Rtnl, link: &reeve_kernel::wire::Link) -> Result<u32> 
 pub(super) struct Steps {
     transition: Option<reeve_state::Transition>,
     left: VecDeque<String>,
+    /// All that were done, also beyond one that failed.
+    pub completed: Vec<String>,
 }
 
 impl Steps {
     /// Tells that the first step begins.
     pub fn begin(walk: &Walk<'_>, stage: &Stage) -> Self {
         walk.tell(stage, stage.first(), StepPhase::Begun, 0);
-        Self { transition: stage.transition, left: stage.steps.iter().cloned().collect() }
+        let left = stage.steps.iter().cloned().collect();
+        Self { transition: stage.transition, left, completed: Vec::new() }
     }
 
     /// Tells nothing.
     pub fn none() -> Self {
-        Self { transition: None, left: VecDeque::new() }
+        Self { transition: None, left: VecDeque::new(), completed: Vec::new() }
     }
 
     /// Tells that a step is done, and that the next one begins.
     pub fn done(&mut self, walk: &Walk<'_>, step: &str, took_us: u64) {
+        self.completed.push(step.to_owned());
         if self.left.front().is_none_or(|next| next != step) {
             return;
         }

@@ -2,35 +2,76 @@
 //! unmount file systems, destroy what the kernel holds. Each step can be run again and passes over what is gone, so that
 //! a halt goes on where an earlier one stopped, and does for the remains of a zone whose zsched was killed as well.
 
+//!
+//! From the first step on nothing can be started in the zone. A step that fails does not keep those that are safe without
+//! it: devices and network go also where a process does not end, but no file system is taken from under a process, and
+//! zsched does not end before everything is unmounted: mounts would go with it, busy or not.
+
 use crate::serve::Steps;
-use crate::supervisor::{KILLED_WITHIN, Supervisor};
+use crate::supervisor::Supervisor;
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::netlink::{LinkEvents, Rtnl};
+use reeve_kernel::observe::traces;
 use reeve_kernel::platform::network;
-use reeve_kernel::wire::{StepName, ZschedRequest};
+use reeve_kernel::wire::{HaltOrder, StepName, ZschedReply, ZschedRequest};
 use rustix::io::Errno;
 use std::time::{Duration, Instant};
 
-/// How long the kernel may take to clean a network namespace up.
-const NETWORK_GONE_WITHIN: Duration = Duration::from_secs(10);
+/// How long the kernel may take to clean a network namespace up, or to free a file system.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+/// The same where that did not do before.
+const GONE_AGAIN_WITHIN: Duration = Duration::from_millis(200);
 
-/// When the list of links is first read again; then after twice as long, and so on.
+/// When what is to be gone is first looked for again; then after twice as long, and so on.
 const FIRST_LOOK: Duration = Duration::from_micros(300);
 
 /// Halts the zone. When this returns without an error nothing of it is left in the kernel.
-pub fn halt(zone: &mut Supervisor, signal: i32, timeout: Duration, steps: &mut Steps<'_>) -> Result<()> {
-    steps.run(StepName::KillProcesses, || kill_processes(zone, signal, timeout))?;
-    steps.run(StepName::UnconfigureDevices, || {
+pub fn halt(zone: &mut Supervisor, order: &HaltOrder, steps: &mut Steps<'_>) -> Result<()> {
+    zone.halting = true;
+    take_stock(zone, order);
+    let done = halt_steps(zone, order, steps);
+    zone.stuck = done.is_err();
+    done
+}
+
+/// Notes what must be gone at the end: what was recorded when the platform was made, and what init has mounted for itself.
+fn take_stock(zone: &mut Supervisor, order: &HaltOrder) {
+    let known = &mut zone.traces;
+    for handle in &order.traces.namespaces {
+        if !known.namespaces.contains(handle) {
+            known.namespaces.push(handle.clone());
+        }
+    }
+    let init = zone.environment.as_ref().map(|environment| environment.init.pid);
+    let mounted = init.into_iter().flat_map(|pid| traces::superblocks(pid).unwrap_or_default());
+    for device in order.traces.superblocks.iter().copied().chain(mounted) {
+        if !known.superblocks.contains(&device) {
+            known.superblocks.push(device);
+        }
+    }
+}
+
+fn halt_steps(zone: &mut Supervisor, order: &HaltOrder, steps: &mut Steps<'_>) -> Result<()> {
+    // Init was asked to end the first time; what is left did not listen.
+    let timeout = if zone.stuck { Duration::ZERO } else { Duration::from_millis(order.timeout.into()) };
+    steps.attempt(StepName::KillProcesses, || kill_processes(zone, order.signal, timeout));
+    steps.attempt(StepName::UnconfigureDevices, || {
         zone.console = None;
-        order(zone, &ZschedRequest::UnconfigureDevices)
-    })?;
+        self::order(zone, &ZschedRequest::UnconfigureDevices)
+    });
     let mut rtnl = Rtnl::open()?;
-    steps.run(StepName::Unplumb, || {
+    steps.attempt(StepName::Unplumb, || {
         network::set_host_ends_down(&mut rtnl, &zone.links)?;
-        order(zone, &ZschedRequest::Unplumb)
+        self::order(zone, &ZschedRequest::Unplumb)
+    });
+    steps.check()?;
+    let mut detached = Vec::new();
+    steps.run(StepName::Unmount, || {
+        detached = unmount(zone, order.detach)?;
+        Ok(())
     })?;
-    steps.run(StepName::Unmount, || order(zone, &ZschedRequest::Unmount))?;
+    steps.detached(detached);
     steps.run(StepName::Destroy, || destroy(zone, &mut rtnl))
 }
 
@@ -42,34 +83,63 @@ fn order(zone: &mut Supervisor, request: &ZschedRequest) -> Result<()> {
     zone.order(request)
 }
 
-fn kill_processes(zone: &mut Supervisor, signal: i32, timeout: Duration) -> Result<()> {
-    if zone.zsched.is_some() {
-        zone.stop(signal, timeout)?;
+fn unmount(zone: &mut Supervisor, detach: bool) -> Result<Vec<String>> {
+    if zone.zsched.is_none() {
+        return Ok(Vec::new());
     }
+    match zone.ask(&ZschedRequest::Unmount(detach), &[])?.0 {
+        ZschedReply::Unmounted(detached) => Ok(detached),
+        reply => Err(Error::new("ask", "Unmount", format!("zsched answered {reply:?}"))),
+    }
+}
+
+/// Asks init to end, then kills all that is left, in every leaf, whatever became of the one before.
+fn kill_processes(zone: &mut Supervisor, signal: i32, timeout: Duration) -> Result<()> {
+    let mut first = if zone.zsched.is_some() { zone.stop(signal, timeout).err() } else { None };
     // An end that was asked for is not told as something that happened.
     zone.untold.clear();
     zone.spent.clear();
-    for prefix in ["env.", "login."] {
-        for (_, leaf) in zone.leaves(prefix) {
-            leaf.kill()?;
-            leaf.wait_empty(KILLED_WITHIN)?;
-            leaf.remove()?;
+    let leaves: Vec<Cgroup> =
+        ["env.", "login."].iter().flat_map(|prefix| zone.leaves(prefix)).map(|(_, l)| l).collect();
+    for leaf in &leaves {
+        leaf.kill()?;
+    }
+    for leaf in leaves {
+        if let Err(error) = empty(leaf, zone.killed_within()) {
+            // Who is left says more than that init did not end.
+            first = Some(first.filter(|first| first.call() == "processes").unwrap_or(error));
         }
     }
-    Ok(())
+    first.map_or(Ok(()), Err)
+}
+
+fn empty(leaf: Cgroup, within: Duration) -> Result<()> {
+    match leaf.wait_empty(within) {
+        Err(error) if error.errno() == Some(Errno::TIMEDOUT) => Err(left_in(&leaf)),
+        waited => waited.and_then(|()| leaf.remove()),
+    }
+}
+
+/// That processes which were killed are still there.
+fn left_in(cgroup: &Cgroup) -> Error {
+    let pids = cgroup.read("cgroup.procs").unwrap_or_default();
+    let name = cgroup.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let pids: Vec<&str> = pids.lines().take(16).collect();
+    Error::os("processes", format!("{} in {name}, killed", pids.join(" ")), Errno::TIMEDOUT)
 }
 
 fn destroy(zone: &mut Supervisor, rtnl: &mut Rtnl) -> Result<()> {
     let mut events = LinkEvents::open()?;
-    if let Some(zsched) = zone.zsched.take() {
+    if let Some(mut zsched) = zone.zsched.take() {
         zsched.channel.send(&ZschedRequest::Exit.to_bytes(), &[])?;
         let mut poll = [rustix::event::PollFd::new(&zsched.process.pidfd, rustix::event::PollFlags::IN)];
-        let limit = rustix::event::Timespec::try_from(KILLED_WITHIN).ok();
+        let limit = rustix::event::Timespec::try_from(zone.killed_within()).ok();
         let ended = rustix::event::poll(&mut poll, limit.as_ref()).at("poll", "zsched")?;
         if ended == 0 {
-            let pid = zsched.process.pid;
+            let error = zsched.silent();
+            zsched.owed = zsched.owed.max(1);
             zone.zsched = Some(zsched);
-            return Err(Error::os("wait", format!("zsched, pid {pid}"), Errno::TIMEDOUT));
+            return Err(error);
         }
         // A child of this process has to be reaped by it; an adopted one is reaped by the host's init.
         let id = rustix::process::WaitId::PidFd(rustix::fd::AsFd::as_fd(&zsched.process.pidfd));
@@ -80,7 +150,10 @@ fn destroy(zone: &mut Supervisor, rtnl: &mut Rtnl) -> Result<()> {
             // Empty already, unless zsched was killed and something of the zone survived it so far.
             if cgroup.populated()? {
                 cgroup.kill()?;
-                cgroup.wait_empty(KILLED_WITHIN)?;
+                if cgroup.wait_empty(zone.killed_within()).is_err() {
+                    let args = cgroup.path().display().to_string();
+                    return Err(Error::os("populated", args, Errno::TIMEDOUT));
+                }
             }
             cgroup.remove()?;
         }
@@ -88,14 +161,38 @@ fn destroy(zone: &mut Supervisor, rtnl: &mut Rtnl) -> Result<()> {
         Err(error) => return Err(error),
     }
     wait_links_gone(zone, rtnl, &mut events)?;
+    wait_freed(zone)?;
     let _ = std::fs::remove_file(zone.run_folder().join("zsched.sock"));
     Ok(())
+}
+
+/// How long what zsched held may take to be gone with it.
+fn gone_within(zone: &Supervisor) -> Duration {
+    if zone.stuck { GONE_AGAIN_WITHIN } else { GONE_WITHIN }
+}
+
+/// Nothing of the zone may live on: a copy of a mount in another mount namespace, an open file or a working directory keeps
+/// its file system in use, and with it the zone's files; an open or bound namespace keeps what is in it.
+fn wait_freed(zone: &Supervisor) -> Result<()> {
+    let deadline = Instant::now() + gone_within(zone).min(Duration::from_secs(1));
+    let mut again = FIRST_LOOK;
+    loop {
+        let Some(left) = traces::left(&zone.cgroup, &zone.traces) else { return Ok(()) };
+        let time = deadline.saturating_duration_since(Instant::now());
+        if time.is_zero() {
+            return Err(Error::os(left.call(), left.object(), Errno::BUSY));
+        }
+        let timespec = rustix::event::Timespec::try_from(time.min(again)).ok();
+        again *= 2;
+        // Nothing tells of it: this is a wait and no poll of anything.
+        let _ = rustix::event::poll(&mut [], timespec.as_ref());
+    }
 }
 
 /// The links go with the network namespace, which the kernel cleans up after its last process. They leave the kernel's
 /// list of links a grace period (15 ms) before it tells of it, so that the list is read again before the event comes.
 fn wait_links_gone(zone: &Supervisor, rtnl: &mut Rtnl, events: &mut LinkEvents) -> Result<()> {
-    let deadline = Instant::now() + NETWORK_GONE_WITHIN;
+    let deadline = Instant::now() + gone_within(zone);
     let mut again = FIRST_LOOK;
     loop {
         let mut left_over = None;
@@ -105,8 +202,7 @@ fn wait_links_gone(zone: &Supervisor, rtnl: &mut Rtnl, events: &mut LinkEvents) 
         let Some(link) = left_over else { return Ok(()) };
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            let args = format!("link {link} of {}", zone.adoption.alias);
-            return Err(Error::os("wait", args, Errno::TIMEDOUT));
+            return Err(Error::os("link", link, Errno::TIMEDOUT));
         }
         let mut poll = [rustix::event::PollFd::new(&*events, rustix::event::PollFlags::IN)];
         let timespec = rustix::event::Timespec::try_from(left.min(again)).ok();

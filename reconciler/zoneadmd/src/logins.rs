@@ -59,6 +59,7 @@ impl Logins {
 impl Supervisor {
     /// Starts a command in the zone for `client`. The master of its terminal comes back when it has one.
     pub fn log_in(&mut self, client: u64, login: &LoginSpec, streams: &[OwnedFd]) -> Result<(u32, Option<OwnedFd>)> {
+        self.may_start("login")?;
         let number = self.logins.last + 1;
         self.logins.last = number;
         let cgroup = Cgroup::create_fresh(&self.leaf_path("login.", number))?;

@@ -65,7 +65,7 @@ fn start_zsched(zone: &mut Supervisor, spec: &PlatformSpec) -> Result<OwnedFd> {
     };
     drop(theirs);
     let process = Process { pid: child.pid, pidfd: child.pidfd };
-    zone.zsched = Some(Zsched { process, channel: ours });
+    zone.zsched = Some(Zsched { process, channel: ours, owed: 0 });
     // Its first answer says that it has joined the namespaces, so that the helper may go.
     zone.ask(&ZschedRequest::Hello, &[])?;
     let network_ns = namespaces.network().try_clone().at("dup", "network namespace")?;
@@ -80,6 +80,7 @@ impl From<&PlatformSpec> for Location {
             run_folder: spec.run_folder.clone(),
             cgroup: spec.cgroup.clone(),
             alias: spec.alias.clone(),
+            halting: false,
         })
     }
 }

@@ -9,7 +9,7 @@ use reeve_kernel::channel::{Channel, Message};
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::platform::controls;
 use reeve_kernel::sys;
-use reeve_kernel::wire::{Event, Reply, Request, StepName};
+use reeve_kernel::wire::{Event, HaltOrder, Reply, Request, StepName, Traces};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 pub struct Steps<'a> {
     asker: &'a Channel,
     current: StepName,
+    /// The first step that failed while others were gone on with.
+    failed: Option<(StepName, Error)>,
 }
 
 impl Steps<'_> {
@@ -30,6 +32,31 @@ impl Steps<'_> {
         // An asker that went away does not stop the zone half-way.
         let _ = self.asker.send(&Reply::Step(step, micros).to_bytes(), &[]);
         Ok(value)
+    }
+
+    /// Does one sub-step; where it fails, others may follow that are safe without it. False when it failed.
+    pub fn attempt(&mut self, step: StepName, body: impl FnOnce() -> Result<()>) -> bool {
+        match self.run(step.clone(), body) {
+            Ok(()) => true,
+            Err(error) => {
+                self.failed.get_or_insert((step, error));
+                false
+            }
+        }
+    }
+
+    /// Ends here if a step failed so far: the first one is the one that is told.
+    pub fn check(&mut self) -> Result<()> {
+        let Some((step, error)) = self.failed.take() else { return Ok(()) };
+        self.current = step;
+        Err(error)
+    }
+
+    /// Tells the asker of mounts that were detached by force.
+    pub fn detached(&self, mounts: Vec<String>) {
+        if !mounts.is_empty() {
+            let _ = self.asker.send(&Reply::Detached(mounts).to_bytes(), &[]);
+        }
     }
 }
 
@@ -176,7 +203,7 @@ impl Server {
     }
 
     fn carry_out(&mut self, client: &Client, message: Message) {
-        let mut steps = Steps { asker: &client.channel, current: StepName::Zoneadmd };
+        let mut steps = Steps { asker: &client.channel, current: StepName::Zoneadmd, failed: None };
         let done = Request::from_bytes(&message.bytes)
             .map_err(|malformed| Error::new("receive", "request", malformed.to_string()))
             .and_then(|request| self.act(client, request, &message, &mut steps));
@@ -207,7 +234,9 @@ impl Server {
                 if let Err(error) = ready(&mut zone, &spec, steps) {
                     // A failed ready leaves Installed: what was made is taken down again, and the first error is told.
                     let step = steps.current.clone();
-                    let halted = halt(&mut zone, libc::SIGKILL, Duration::ZERO, steps);
+                    let traces = Traces { superblocks: Vec::new(), namespaces: Vec::new() };
+                    let now = HaltOrder { signal: libc::SIGKILL, timeout: 0, detach: false, traces };
+                    let halted = halt(&mut zone, &now, steps);
                     steps.current = step;
                     self.over = halted.is_ok();
                     self.zone = Some(zone);
@@ -231,8 +260,8 @@ impl Server {
                 self.stop(signal, timeout, steps)?;
                 steps.run(StepName::Init, || self.zone()?.boot(&init, id_base))?;
             }
-            Request::Halt(signal, timeout) => {
-                halt(self.zone()?, signal, Duration::from_millis(timeout.into()), steps)?;
+            Request::Halt(order) => {
+                halt(self.zone()?, &order, steps)?;
                 self.over = true;
             }
             Request::SetControls(controls) => {

@@ -9,13 +9,20 @@ use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::netlink::Rtnl;
 use reeve_kernel::platform::network;
 use reeve_kernel::sys;
-use reeve_kernel::wire::{Adoption, EndOfInit, InitSpec, Snapshot, ZschedReply, ZschedRequest};
+use reeve_kernel::wire::{Adoption, EndOfInit, InitSpec, Snapshot, Traces, ZschedReply, ZschedRequest};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long processes that were killed may take to be gone before the halt is called stuck.
-pub const KILLED_WITHIN: Duration = Duration::from_secs(10);
+pub const KILLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// The same where that did not do before: whoever asks again waits for the event that something changed.
+const AGAIN_WITHIN: Duration = Duration::from_millis(200);
+
+/// How long zsched may take for an answer. It may hang in the kernel on a file system that a server outside serves; then
+/// zoneadmd must go on answering.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 
 /// A process of the zone: its ID on the host and the descriptor that names it for good.
 #[derive(Debug)]
@@ -43,6 +50,30 @@ impl Process {
 pub struct Zsched {
     pub process: Process,
     pub channel: Channel,
+    /// Answers that it still owes: it was not waited for any longer.
+    pub owed: u32,
+}
+
+impl Zsched {
+    /// Waits for its next message. None when its end is closed.
+    fn receive(&self, deadline: Instant) -> Result<Option<Message>> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut polled = [rustix::event::PollFd::new(&self.channel, rustix::event::PollFlags::IN)];
+            let timespec = rustix::event::Timespec::try_from(left).ok();
+            match rustix::event::poll(&mut polled, timespec.as_ref()) {
+                Ok(0) => return Err(self.silent()),
+                Ok(_) => return self.channel.receive(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(Error::os("poll", "zsched", errno)),
+            }
+        }
+    }
+
+    /// That it does not answer.
+    pub fn silent(&self) -> Error {
+        Error::os("zsched", format!("pid {}", self.process.pid), rustix::io::Errno::TIMEDOUT)
+    }
 }
 
 /// The running application environment.
@@ -71,6 +102,12 @@ pub struct Supervisor {
     pub spent: Vec<Cgroup>,
     /// Ends of init that nobody has been told yet.
     pub untold: Vec<(u32, EndOfInit)>,
+    /// A halt has begun: nothing is started in the zone any more.
+    pub halting: bool,
+    /// A halt was tried and could not finish.
+    pub stuck: bool,
+    /// What tells at the end of a halt whether all of the zone is gone.
+    pub traces: Traces,
 }
 
 impl Supervisor {
@@ -89,12 +126,16 @@ impl Supervisor {
             logins: Logins::default(),
             spent: Vec::new(),
             untold: Vec::new(),
+            halting: false,
+            stuck: false,
+            traces: Traces { superblocks: Vec::new(), namespaces: Vec::new() },
         }
     }
 
     /// Takes over what is there: a zsched that answers, with its init and console, or the remains of one.
     pub fn adopt(adoption: Adoption) -> Result<Self> {
         let mut zone = Self::new(adoption);
+        zone.halting = zone.adoption.halting;
         zone.links = network::host_ends(&mut Rtnl::open()?, &zone.adoption.alias)?;
         for (number, _) in zone.leaves("env.") {
             zone.last_number = zone.last_number.max(number);
@@ -109,7 +150,7 @@ impl Supervisor {
         let pid = rustix::process::Pid::from_raw(pid).ok_or_else(|| Error::new("connect", "zsched.sock", "no peer"))?;
         let flags = rustix::process::PidfdFlags::empty();
         let pidfd = rustix::process::pidfd_open(pid, flags).at("pidfd_open", "zsched")?;
-        zone.zsched = Some(Zsched { process: Process { pid: pid.as_raw_nonzero().get(), pidfd }, channel });
+        zone.zsched = Some(Zsched { process: Process { pid: pid.as_raw_nonzero().get(), pidfd }, channel, owed: 0 });
         zone.greet()?;
         Ok(zone)
     }
@@ -166,21 +207,45 @@ impl Supervisor {
     }
 
     /// Asks zsched and waits for its answer; what it tells in between is noted.
+    ///
+    /// # Errors
+    /// ETIMEDOUT of `zsched` when it does not answer; what it says; that it is gone.
     pub fn ask(&mut self, request: &ZschedRequest, fds: &[BorrowedFd<'_>]) -> Result<(ZschedReply, Vec<OwnedFd>)> {
-        let zsched = self.zsched.as_ref().ok_or_else(|| Error::new("ask", "zsched", "zsched is gone"))?;
+        let gone = || Error::new("ask", format!("{request:?}"), "zsched is gone");
+        while self.zsched.as_ref().is_some_and(|zsched| zsched.owed > 0) {
+            self.answer(Instant::now() + AGAIN_WITHIN)?;
+        }
+        let zsched = self.zsched.as_ref().ok_or_else(gone)?;
         zsched.channel.send(&request.to_bytes(), fds)?;
+        let deadline = Instant::now() + ANSWERS_WITHIN;
+        match self.answer(deadline)? {
+            Some((ZschedReply::Failed(call, args, errno, reason), _)) => Err(as_error(&call, &args, errno, &reason)),
+            Some(answer) => Ok(answer),
+            None => Err(gone()),
+        }
+    }
+
+    /// The next answer, which settles what zsched owes; none when it is gone.
+    fn answer(&mut self, deadline: Instant) -> Result<Option<(ZschedReply, Vec<OwnedFd>)>> {
         loop {
-            let zsched = self.zsched.as_ref().ok_or_else(|| Error::new("ask", "zsched", "zsched is gone"))?;
-            let Some(message) = zsched.channel.receive()? else {
-                return Err(Error::new("ask", format!("{request:?}"), "zsched is gone"));
+            let Some(zsched) = self.zsched.as_mut() else { return Ok(None) };
+            let message = match zsched.receive(deadline) {
+                Err(error) if error.call() == "zsched" => {
+                    zsched.owed = zsched.owed.max(1);
+                    return Err(error);
+                }
+                received => received?,
             };
+            let Some(message) = message else { return Ok(None) };
             let reply = ZschedReply::from_bytes(&message.bytes)
                 .map_err(|malformed| Error::new("receive", "zsched", malformed.to_string()))?;
             match reply {
                 ZschedReply::InitEnded(end) => self.init_ended(end),
                 ZschedReply::LoginEnded(number, end) => self.logins.ended(number, end),
-                ZschedReply::Failed(call, args, errno, reason) => return Err(as_error(&call, &args, errno, &reason)),
-                reply => return Ok((reply, message.fds)),
+                reply => {
+                    zsched.owed = zsched.owed.saturating_sub(1);
+                    return Ok(Some((reply, message.fds)));
+                }
             }
         }
     }
@@ -199,7 +264,12 @@ impl Supervisor {
         match ZschedReply::from_bytes(&message.bytes) {
             Ok(ZschedReply::InitEnded(end)) => self.init_ended(end),
             Ok(ZschedReply::LoginEnded(number, end)) => self.logins.ended(number, end),
-            _ => {}
+            // An answer that nobody waits for any more.
+            _ => {
+                if let Some(zsched) = &mut self.zsched {
+                    zsched.owed = zsched.owed.saturating_sub(1);
+                }
+            }
         }
         true
     }
@@ -223,8 +293,26 @@ impl Supervisor {
         }
     }
 
+    /// Refuses to start anything in a zone whose halt has begun (seed [0060], [0084]).
+    ///
+    /// # Errors
+    /// That it has.
+    pub fn may_start(&self, what: &str) -> Result<()> {
+        if self.halting {
+            let help = "is being halted, and nothing can be started in it; only halt is possible";
+            return Err(Error::new(what, &self.adoption.zone, help));
+        }
+        Ok(())
+    }
+
+    /// How long what was killed may take to be gone.
+    pub fn killed_within(&self) -> Duration {
+        if self.stuck { AGAIN_WITHIN } else { KILLED_WITHIN }
+    }
+
     /// Starts the application environment, in a cgroup of its own.
     pub fn boot(&mut self, init: &InitSpec, id_base: Option<u32>) -> Result<()> {
+        self.may_start("boot")?;
         if self.environment.is_some() {
             return Err(Error::new("boot", &self.adoption.zone, "an init runs already"));
         }
@@ -269,7 +357,7 @@ impl Supervisor {
         if let Some(environment) = &self.environment {
             environment.cgroup.kill()?;
         }
-        if self.wait_init(Instant::now() + KILLED_WITHIN)? {
+        if self.wait_init(Instant::now() + self.killed_within())? {
             return Ok(());
         }
         let pid = self.snapshot().init;

@@ -187,11 +187,18 @@ impl Zsched<'_> {
                 devices::remove()
             }
             ZschedRequest::Unplumb => network::unplumb(),
-            ZschedRequest::Unmount => self.file_systems.as_mut().map_or(Ok(()), FileSystems::unmount),
+            ZschedRequest::Unmount(detach) => return self.unmount(detach),
             ZschedRequest::Exit => Ok(()),
         };
         match done {
             Ok(()) => self.tell(&ZschedReply::Done, &[]),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn unmount(&mut self, detach: bool) {
+        match self.file_systems.as_mut().map_or(Ok(Vec::new()), |built| built.unmount(detach)) {
+            Ok(detached) => self.tell(&ZschedReply::Unmounted(detached), &[]),
             Err(error) => self.fail(&error),
         }
     }

@@ -83,6 +83,7 @@ fn platform(facts: &ZoneFacts) -> Fact<()> {
         ("cgroup", there(&facts.cgroup, |_| true)),
         ("links", there(&facts.links, |l| !l.is_empty())),
         ("mounts", there(&facts.mounts, |n| *n > 0)),
+        ("remains", there(&facts.remains, |r| !r.is_empty())),
     ])
 }
 

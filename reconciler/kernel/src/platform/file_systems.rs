@@ -95,21 +95,55 @@ impl FileSystems {
         self.attach(made.as_fd(), zone, &resource.dir, shape, owner)
     }
 
-    /// Unmounts all of it, last mounted first. What is gone already is passed over, so that it can be run again.
+    /// Unmounts all of it, last mounted first. What is gone already is passed over, so that it can be run again. A mount
+    /// that is busy does not keep the others, beside those that it is on; with `detach` it is detached. Returns the mount
+    /// points of those.
     ///
     /// # Errors
-    /// EBUSY with the mount point while something holds it; what was mounted before it then stays.
-    pub fn unmount(&mut self) -> Result<()> {
+    /// EBUSY with the mount points that something holds; else the errno of the first call that failed.
+    pub fn unmount(&mut self, detach: bool) -> Result<Vec<String>> {
         if !self.staged {
             leave_zone()?;
             self.staged = true;
         }
-        while let Some(path) = self.mounted.last() {
-            mount::unmount(&format!("/{OLD}{path}"))?;
-            self.mounted.pop();
+        let (mut left, mut busy, mut detached) = (Vec::new(), Vec::new(), Vec::new());
+        while let Some(dir) = self.mounted.pop() {
+            let path = format!("/{OLD}{dir}");
+            // What something is mounted on cannot go, and that is no news.
+            let holds_another = left.iter().any(|other: &String| is_below(other, &dir));
+            match if holds_another { Err(None) } else { mount::unmount(&path).map_err(Some) } {
+                Ok(()) => {}
+                Err(Some(error)) if error.errno() == Some(Errno::BUSY) && detach => {
+                    mount::detach(&path)?;
+                    detached.push(shown(&dir));
+                }
+                Err(error) => {
+                    busy.extend(error.map(|error| (shown(&dir), error.errno().unwrap_or(Errno::BUSY))));
+                    left.push(dir);
+                }
+            }
         }
-        Ok(())
+        left.reverse();
+        self.mounted = left;
+        match busy.first() {
+            None => Ok(detached),
+            Some((_, errno)) => {
+                let errno = *errno;
+                let dirs: Vec<String> = busy.into_iter().map(|(dir, _)| dir).collect();
+                Err(Error::os("umount2", dirs.join(", "), errno))
+            }
+        }
     }
+}
+
+/// Whether the mount point `other` is below `dir`; all are below the root, which is the empty one.
+fn is_below(other: &str, dir: &str) -> bool {
+    other.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// A mount point as the zone has it.
+fn shown(dir: &str) -> String {
+    if dir.is_empty() { "/".to_owned() } else { dir.to_owned() }
 }
 
 fn make_stage(folders: &[&str]) -> Result<OwnedFd> {

@@ -205,6 +205,32 @@ fields! {
         pub cgroup: String,
         /// IFLA_IFALIAS of its host ends.
         pub alias: String,
+        /// A halt has begun: nothing may be started in the zone any more.
+        pub halting: bool,
+    }
+}
+
+fields! {
+    /// How a zone is to be halted.
+    pub struct HaltOrder {
+        /// What init is asked to end with.
+        pub signal: i32,
+        /// Milliseconds until it is killed.
+        pub timeout: u32,
+        /// Detach mounts that are busy instead of failing (MNT_DETACH). Only on a person's word.
+        pub detach: bool,
+        /// What must be gone at the end, as recorded when the platform was made.
+        pub traces: Traces,
+    }
+}
+
+fields! {
+    /// What tells whether anything of a platform lives on after its zsched.
+    pub struct Traces {
+        /// The zone's own file systems, by st_dev.
+        pub superblocks: Vec<u64>,
+        /// Handles of its namespaces, as text.
+        pub namespaces: Vec<String>,
     }
 }
 
@@ -221,8 +247,9 @@ variants! {
         Stop(signal: i32, timeout: u32) = 4,
         /// Stop and boot as one request.
         Restart(signal: i32, timeout: u32, init: InitSpec) = 5,
-        /// End the application environment as Stop does, then take the platform down. zoneadmd ends after the answer.
-        Halt(signal: i32, timeout: u32) = 6,
+        /// End the application environment as Stop does, then take the platform down. zoneadmd ends after the answer Done;
+        /// after any other it stays, and starts nothing in the zone any more.
+        Halt(order: HaltOrder) = 6,
         /// Write these limits and read them back.
         SetControls(controls: Vec<Control>) = 7,
         /// Run a command in the zone. Without a terminal, three descriptors go with it.
@@ -261,6 +288,8 @@ variants! {
         LoginEnded(login: u32, end: EndOfInit) = 5,
         /// Something happened that nobody asked for.
         Happened(event: Event) = 6,
+        /// These mounts were busy and are detached.
+        Detached(mounts: Vec<String>) = 7,
     }
 }
 
@@ -293,8 +322,8 @@ variants! {
         UnconfigureDevices = 7,
         /// Take the addresses and routes away.
         Unplumb = 8,
-        /// Unmount every file system of the zone, innermost first.
-        Unmount = 9,
+        /// Unmount every file system of the zone, innermost first; those that are busy are detached, if `detach` says so.
+        Unmount(detach: bool) = 9,
         /// End.
         Exit = 10,
         /// Say what is there. Console master and, when there is one, init's pidfd go with the answer.
@@ -317,5 +346,7 @@ variants! {
         LoginEnded(number: u32, end: EndOfInit) = 5,
         /// Answer to Hello: whether an init runs, and how the last one ended.
         Here(init: bool, last_end: Option<EndOfInit>) = 6,
+        /// Everything is unmounted; these mounts were busy and are detached.
+        Unmounted(detached: Vec<String>) = 7,
     }
 }
