@@ -7,6 +7,7 @@ mod diff;
 mod down;
 mod failure;
 mod get;
+mod halted;
 mod imperative;
 mod input;
 mod live;
@@ -109,7 +110,7 @@ enum Command {
     /// End a running zone's application environment; platform and ID stay (running > ready)
     Stop(imperative::Arguments),
     /// Take zones down to installed
-    Halt(imperative::Arguments),
+    Halt(imperative::HaltArguments),
     /// Halt running zones and bring them up again, with new IDs
     Reboot(imperative::Arguments),
     /// Try zones again that gave up or wait
@@ -213,7 +214,7 @@ fn dispatch(context: &Context, global: &Global, command: Command) -> Done {
         Command::Logs(arguments) => logs::logs(context, &arguments),
         Command::Login(arguments) => login::login(context, &arguments),
         Command::Stop(arguments) => imperative::imperative(context, Goal::Stop, &arguments),
-        Command::Halt(arguments) => imperative::imperative(context, Goal::Halt, &arguments),
+        Command::Halt(arguments) => imperative::halt(context, &arguments),
         Command::Reboot(arguments) => imperative::imperative(context, Goal::Reboot, &arguments),
         Command::Retry(arguments) => imperative::retry(context, &arguments),
         Command::Schema => validate::schema(),

@@ -2,6 +2,8 @@
 //! real `reeve` program on the real kernel, and a look before and after that finds what a test left behind.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod fuse;
+pub mod held;
 pub mod kernel;
 
 use kernel::Left;

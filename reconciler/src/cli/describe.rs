@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::failure::{Failure, exit};
 use super::output::{self, Format, FormatArguments, Table, bold, paint_state};
-use super::{Context, Done, safe_text, time, zones};
+use super::{Context, Done, halted, safe_text, time, zones};
 
 /// What `describe` takes.
 #[derive(clap::Args, Debug)]
@@ -70,6 +70,9 @@ fn text(host: &Host, zone: &ZoneStatus, next: Option<&str>, format: Format) -> S
             let value = if name == "State" { state_line(zone.state, &value) } else { safe_text::line(&value) };
             let _ = writeln!(out, "{} {value}", bold(&format!("{:<14}", format!("{name}:"))));
         }
+    }
+    if let Some(halt) = &zone.halt {
+        out += &section("Halt", halted::text(halt, now, format), format);
     }
     out += &section("Conditions", conditions(&zone.conditions, now).render(format), format);
     if !zone.history.is_empty() {
@@ -155,7 +158,8 @@ fn history(history: &[HistoryEntry], now: Timestamp) -> Table {
         (a.transition, a.from, a.to, &a.outcome) == (b.transition, b.from, b.to, &b.outcome)
     };
     for entries in history.chunk_by(same) {
-        let (entry, times) = (&entries[entries.len() - 1], entries.len());
+        let entry = &entries[entries.len() - 1];
+        let times: u32 = entries.iter().map(|entry| entry.times).sum();
         let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
         table.row([
             time::age(entry.at, now),

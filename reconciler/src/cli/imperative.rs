@@ -5,6 +5,7 @@ use std::sync::Arc;
 use reeve::controller::{Controller, ControllerInfo};
 use reeve::host::{Outcome, ZoneOutcome, ZoneResult};
 use reeve::{Goal, Host, Notice, Observer};
+use reeve_state::ZoneState;
 use reeve_state::lifecycle::state_name;
 
 use super::failure::{Failure, code_of, exit};
@@ -18,6 +19,17 @@ pub struct Arguments {
     zones: Vec<String>,
 }
 
+/// What `halt` takes.
+#[derive(clap::Args, Debug)]
+pub struct HaltArguments {
+    #[command(flatten)]
+    zones: Arguments,
+    /// Detach mounts that are busy, instead of waiting for whoever uses them. These go on with them, unseen, and may still
+    /// write; the zone stays `down` until it is proved that nobody does any more
+    #[arg(long)]
+    force_detach: bool,
+}
+
 /// What `retry` takes.
 #[derive(clap::Args, Debug)]
 pub struct RetryArguments {
@@ -26,12 +38,27 @@ pub struct RetryArguments {
     words: Vec<String>,
 }
 
+/// Halts zones.
+pub fn halt(context: &Context, arguments: &HaltArguments) -> Done {
+    if arguments.force_detach {
+        output::complain(
+            "warning: mounts that are busy are detached. Whoever uses them goes on with them and may still write, and \
+             nothing shows it; do not remove or reinstall the zone before it is installed",
+        );
+    }
+    carry_out(context, Goal::Halt, arguments.force_detach, &arguments.zones)
+}
+
 /// Carries out one transition on each of the zones, all at once.
 pub fn imperative(context: &Context, goal: Goal, arguments: &Arguments) -> Done {
+    carry_out(context, goal, false, arguments)
+}
+
+fn carry_out(context: &Context, goal: Goal, force_detach: bool, arguments: &Arguments) -> Done {
     let host = context.host()?;
     let mut code = exit::DONE;
     let mut outcome = Outcome::default();
-    for done in ask(context, &host, goal, &arguments.zones) {
+    for done in ask(context, &host, goal, force_detach, &arguments.zones) {
         match done {
             Ok(done) => outcome.zones.push(done),
             Err(failure) => {
@@ -50,11 +77,20 @@ pub fn imperative(context: &Context, goal: Goal, arguments: &Arguments) -> Done 
 }
 
 /// Asks for a transition of each of the zones, all at once, and shows what goes on.
-pub fn ask(context: &Context, host: &Host, goal: Goal, names: &[String]) -> Vec<Result<ZoneOutcome, Failure>> {
+fn ask(
+    context: &Context,
+    host: &Host,
+    goal: Goal,
+    force_detach: bool,
+    names: &[String],
+) -> Vec<Result<ZoneOutcome, Failure>> {
     let teller = progress::start(context, names);
     let observer = without_what_comes_next(zones::controller(context), teller.observer());
     let done = std::thread::scope(|scope| {
-        let ask = |name: &'_ String| host.imperative(name, goal, &observer).map_err(Failure::from);
+        let ask = |name: &'_ String| match force_detach {
+            true => host.halt_by_force(name, &observer).map_err(Failure::from),
+            false => host.imperative(name, goal, &observer).map_err(Failure::from),
+        };
         let asked: Vec<_> = names.iter().map(|name| scope.spawn(move || ask(name))).collect();
         asked.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(Failure::new("it broke off")))).collect()
     });
@@ -99,9 +135,15 @@ pub fn retry(context: &Context, arguments: &RetryArguments) -> Done {
     };
     let host = context.host()?;
     let mut controller = Controller::connect(&context.places)?;
+    let mut code = exit::DONE;
     for name in names {
         match &mut controller {
             Some(controller) => controller.retry(name)?,
+            // Nobody else would: an unfinished halt is gone on with here.
+            None if zones::find(&host, name)?.state.is_some_and(ZoneState::is_halting) => {
+                code = code.max(carry_out(context, Goal::Halt, false, &Arguments { zones: vec![name.clone()] })?);
+                continue;
+            }
             None => host.retry(name)?,
         }
         if !context.quiet {
@@ -109,5 +151,5 @@ pub fn retry(context: &Context, arguments: &RetryArguments) -> Done {
             output::print(&format!("{name}: is tried again {by}\n"))?;
         }
     }
-    Ok(exit::DONE)
+    Ok(code)
 }

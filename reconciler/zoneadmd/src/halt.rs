@@ -12,7 +12,7 @@ use crate::supervisor::Supervisor;
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::netlink::{LinkEvents, Rtnl};
-use reeve_kernel::observe::traces;
+use reeve_kernel::observe::{superblocks, traces};
 use reeve_kernel::platform::network;
 use reeve_kernel::wire::{HaltOrder, StepName, ZschedReply, ZschedRequest};
 use rustix::io::Errno;
@@ -44,7 +44,7 @@ fn take_stock(zone: &mut Supervisor, order: &HaltOrder) {
         }
     }
     let init = zone.environment.as_ref().map(|environment| environment.init.pid);
-    let mounted = init.into_iter().flat_map(|pid| traces::superblocks(pid).unwrap_or_default());
+    let mounted = init.into_iter().flat_map(|pid| superblocks(pid).unwrap_or_default());
     for device in order.traces.superblocks.iter().copied().chain(mounted) {
         if !known.superblocks.contains(&device) {
             known.superblocks.push(device);

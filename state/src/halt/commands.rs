@@ -6,7 +6,23 @@ use super::{Evidence, EvidenceKind, Holder};
 /// where nothing is known that would help.
 pub fn commands(zone: &str, evidence: &[Evidence]) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
-    for command in evidence.iter().filter_map(command) {
+    // A mount namespace that has one of the zone's file systems as its root goes with its processes, not by umount.
+    let lives_in = |found: &Evidence| {
+        let root = |other: &&Evidence| other.kind == EvidenceKind::Mount && other.path.as_deref() == Some("/");
+        let pid = |found: &Evidence| found.holder.as_ref().map(|holder| holder.pid);
+        pid(found).is_some() && evidence.iter().filter(root).any(|other| pid(other) == pid(found))
+    };
+    let by_kill = |found: &Evidence| found.kind == EvidenceKind::Mount && lives_in(found);
+    // Of mounts, those on which nothing can be mounted any more come first.
+    let mut ordered: Vec<&Evidence> = evidence.iter().collect();
+    ordered.sort_by_key(|found| match (found.kind, &found.path) {
+        (EvidenceKind::Mount, Some(path)) => (1, usize::MAX - path.len()),
+        _ => (0, 0),
+    });
+    let one = |found: &Evidence| {
+        if by_kill(found) { found.holder.as_ref().and_then(kill) } else { command(found) }
+    };
+    for command in ordered.into_iter().filter_map(one) {
         if !out.contains(&command) {
             out.push(command);
         }
@@ -17,7 +33,7 @@ pub fn commands(zone: &str, evidence: &[Evidence]) -> Vec<String> {
     out
 }
 
-/// What ends one hold. A process in an uninterruptible sleep has no command: no signal reaches it.
+/// What ends one hold, if a command does.
 fn command(found: &Evidence) -> Option<String> {
     use EvidenceKind::{
         Cgroup, Cwd, Executable, Frozen, Fuse, Link, LoopDevice, MappedFile, Mount, NamespaceDescriptor, NamespaceFile,
@@ -25,16 +41,17 @@ fn command(found: &Evidence) -> Option<String> {
     };
     let path = found.path.as_deref();
     match found.kind {
-        Cwd | Root | Executable | OpenFile | MappedFile | NamespaceDescriptor | NamespaceMember | Cgroup => {
+        Cwd | Root | Executable | OpenFile | MappedFile | NamespaceDescriptor | NamespaceMember => {
             found.holder.as_ref().and_then(kill)
         }
         Mount | NamespaceFile => path.map(|path| unmount(path, found.holder.as_ref())),
         Frozen => path.map(thaw),
-        Fuse => path.map(|path| format!("echo 1 > {}", quoted(&format!("{}/abort", path.trim_end_matches("/abort"))))),
+        Fuse => Some(format!("echo 1 > {}", quoted(&format!("{}/abort", found.object)))),
         LoopDevice => Some(format!("losetup -d {}", quoted(&found.object))),
         Swap => path.map(|path| format!("swapoff {}", quoted(path))),
-        Link => Some(format!("ip link delete {}", quoted(&found.object))),
-        Process => None,
+        Link => Some(format!("ip link delete {}", quoted(found.object.trim_start_matches("link ")))),
+        // A process of the zone's own: it was killed already, and no signal reaches it.
+        Process | Cgroup => None,
     }
 }
 
@@ -112,11 +129,22 @@ mod tests {
         );
         assert_eq!(one(Frozen, "pid 7", Some("/sys/fs/cgroup/x"), Some(7)), "echo 0 > /sys/fs/cgroup/x/cgroup.freeze");
         assert_eq!(
-            one(Fuse, "fuse 0:61", Some("/sys/fs/fuse/connections/61"), None),
+            one(Fuse, "/sys/fs/fuse/connections/61", Some("/data"), None),
             "echo 1 > /sys/fs/fuse/connections/61/abort"
         );
-        assert_eq!(one(Link, "rvabcd-7.0", None, None), "ip link delete rvabcd-7.0");
+        assert_eq!(one(Link, "link rvabcd-7.0", None, None), "ip link delete rvabcd-7.0");
         assert_eq!(one(Swap, "swap", Some("/swap"), None), "swapoff /swap");
+    }
+
+    #[test]
+    fn of_nested_mounts_the_innermost_comes_first_and_a_root_goes_with_its_process() {
+        use EvidenceKind::Mount;
+        let nested =
+            [found(Mount, "mount 0:57 /", Some("/mnt"), None), found(Mount, "mount 0:58 /", Some("/mnt/dev"), None)];
+        assert_eq!(commands("web", &nested), ["umount /mnt/dev", "umount /mnt", "reeve retry web"]);
+        let root =
+            [found(Mount, "mount 0:57 /", Some("/"), Some(9)), found(Mount, "mount 0:58 /", Some("/dev"), Some(9))];
+        assert_eq!(commands("web", &root), ["kill 9", "reeve retry web"]);
     }
 
     #[test]

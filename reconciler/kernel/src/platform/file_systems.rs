@@ -20,8 +20,8 @@ use std::path::Path;
 pub const EMPTY_FILE: &str = "/proc/empty";
 /// An empty folder, which masks are made of.
 pub const EMPTY_FOLDER: &str = "/proc/none";
-/// Where the zone's tree stands below the stage of a halt.
-const OLD: &str = "old";
+/// Where the zone's tree stands below the stage of a halt; paths of whoever holds a file of it then begin with it.
+const OLD: &str = "zone";
 
 /// What is mounted for the zone, in the order in which it was, so that it can be taken down in the reverse order.
 #[derive(Debug)]
