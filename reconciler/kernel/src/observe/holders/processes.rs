@@ -25,10 +25,16 @@ const SAME_MAX: usize = 4;
 pub(super) struct Marks {
     /// Its superblocks, and the loop devices that are made of its files.
     pub devices: BTreeSet<u64>,
+    /// Those of them that it is seen to have now. The number of another one may be a later file system's.
+    pub live: BTreeSet<u64>,
     /// Every mount of the host by number: as evidence names it where it is the zone's, none where it is another's.
     pub mounts: HashMap<u64, Option<String>>,
     /// Its namespaces by inode number, each with its kind.
     pub namespaces: BTreeMap<u64, &'static str>,
+    /// Whether the zone's own processes are seen to be in them now. Otherwise a number may be a later namespace's.
+    pub namespaces_live: bool,
+    /// Its name.
+    pub zone: String,
     /// FUSE connections that have requests waiting.
     pub fuse: BTreeSet<u32>,
     /// Tells the zone of a process.
@@ -43,7 +49,9 @@ impl Marks {
             return known.clone();
         }
         let device = device().filter(|device| self.devices.contains(device))?;
-        Some(format!("mount {}:{} (unmounted lazily)", rustix::fs::major(device), rustix::fs::minor(device)))
+        let told = if self.live.contains(&device) { "" } else { super::BY_NUMBER };
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        Some(format!("mount {major}:{minor}, unmounted lazily{told}"))
     }
 }
 
@@ -93,7 +101,11 @@ struct Looker<'a> {
 
 impl Looker<'_> {
     fn failed(&mut self, call: &str, errno: Errno) {
-        if !is_gone(errno) {
+        if matches!(errno, Errno::ACCESS | Errno::PERM) {
+            // The same for all that the process has: told once.
+            let error = std::io::Error::from(errno);
+            self.unread.push(format!("readlinkat(/proc/{}/ns, cwd, root, exe, fd, map_files): {error}", self.pid));
+        } else if !is_gone(errno) {
             self.unread.push(format!("{call}: {}", std::io::Error::from(errno)));
         }
     }
@@ -120,6 +132,13 @@ impl Looker<'_> {
                 return held;
             }
         };
+        // No process of another zone gets into this one's namespaces: there it is a number that was given again.
+        let unsure = !self.marks.namespaces_live
+            && self.marks.whose.is_other_zones(&mut self.buffer, &self.dir, &self.marks.zone);
+        if unsure {
+            let by_number = [EvidenceKind::NamespaceMember, EvidenceKind::NamespaceDescriptor];
+            self.hits.retain(|(kind, ..)| !by_number.contains(kind));
+        }
         let named = |(kind, object, path)| Evidence { kind, object, path, holder: Some(holder.clone()) };
         held.evidence = self.hits.into_iter().map(named).collect();
         held
@@ -134,6 +153,7 @@ impl Looker<'_> {
                         self.hit(EvidenceKind::NamespaceMember, format!("{kind}:[{number}]"), None);
                     }
                     Ok(_) => {}
+                    Err(errno @ (Errno::ACCESS | Errno::PERM)) => return Err((name, errno)),
                     Err(errno) => self.failed(&format!("readlinkat(/proc/{}/{name})", self.pid), errno),
                 }
             }
@@ -190,6 +210,7 @@ impl Looker<'_> {
                 continue;
             }
             match self.descriptor(dir.as_fd(), name, info) {
+                Err(errno @ (Errno::ACCESS | Errno::PERM)) => return Err(named(errno)),
                 Err(errno) if !is_gone(errno) => self.failed(&format!("read(/proc/{}/{info}/{name})", self.pid), errno),
                 _ => {}
             }
