@@ -12,7 +12,7 @@ use reeve_kernel::observe::{
     Evidence, EvidenceKind, Fact, NamespaceHandle, is_namespace_gone, mounted_anywhere, namespace_handles,
 };
 use reeve_kernel::sys;
-use rustix::fd::AsRawFd;
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -108,6 +108,16 @@ fn mounts_elsewhere() {
         one.object == format!("{object} in mnt:[{namespace}]")
             && (pid_of(one), &one.path) == (Some(held.pid()), &Some(bed.data.display().to_string()))
     });
+    // Where the zone's folders are on the host nothing is mounted but for the zone.
+    let below = bed.folder.join("run/below");
+    fs::create_dir(&below).unwrap();
+    let leave = || {
+        mount("left", &below, "tmpfs", MountFlags::empty(), None).unwrap();
+        Then(|| unmount(&below, UnmountFlags::empty()).unwrap())
+    };
+    bed.held(EvidenceKind::Mount, leave, |_, one| {
+        (one.path.as_deref(), &one.holder) == (below.to_str(), &None) && !one.object.contains("in mnt:")
+    });
     // Unmounted lazily: no table shows it, but the descriptor's superblock.
     let file = File::open(bed.path("file")).unwrap();
     let (data, device) = (bed.data.clone(), bed.device());
@@ -166,6 +176,15 @@ fn namespaces_of_others() {
     let open = || File::open(format!("/proc/{}/ns/net", bed.zsched)).unwrap();
     bed.held(EvidenceKind::NamespaceDescriptor, open, |file, one| {
         let fd = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+        of(EvidenceKind::NamespaceDescriptor, own_pid().unwrap(), one) && one.path == Some(fd)
+    });
+    // A socket stays in the namespace that its process has left.
+    let socket = || {
+        let there = File::open(format!("/proc/{}/ns/net", bed.zsched)).unwrap();
+        reeve_kernel::netlink::in_netns(there.as_fd(), || std::net::UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap()
+    };
+    bed.held(EvidenceKind::NamespaceDescriptor, socket, |socket, one| {
+        let fd = format!("/proc/{}/fd/{}", std::process::id(), socket.as_raw_fd());
         of(EvidenceKind::NamespaceDescriptor, own_pid().unwrap(), one) && one.path == Some(fd)
     });
     let file = bed.folder.join("net");
@@ -248,9 +267,10 @@ fn a_fuse_server_that_does_not_answer() {
         // Closing the server's end comes last but one: it is what ends the waiting.
         (asks, undo, server)
     };
-    bed.held(EvidenceKind::Fuse, hang, |_, one| {
-        let known = fs::read_to_string("/proc/self/fdinfo/0").is_ok() && fuse_tells_connections();
-        let holder = if known { own_pid() } else { None };
+    bed.held(EvidenceKind::Fuse, hang, |(.., server), one| {
+        // Older kernels do not say which connection a server has.
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", server.as_raw_fd())).unwrap();
+        let holder = own_pid().filter(|_| info.contains("fuse_connection:"));
         pid_of(one) == holder
             && one.path.as_deref() == point.to_str()
             && one.object.starts_with("/sys/fs/fuse/connections/")
@@ -267,13 +287,6 @@ fn a_fuse_server_that_does_not_answer() {
     let began = Instant::now();
     bed.held(EvidenceKind::OpenFile, place, |_, one| pid_of(one) == own_pid() && one.path.as_deref() == point.to_str());
     eprintln!("beside a server that does not answer: {:?}", began.elapsed());
-}
-
-/// Whether /proc/PID/fdinfo says of which connection a descriptor of /dev/fuse is.
-fn fuse_tells_connections() -> bool {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut numbers = release.split(['.', '-']).filter_map(|part| part.parse::<u32>().ok());
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 16)
 }
 
 #[test]

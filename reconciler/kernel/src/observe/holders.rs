@@ -79,7 +79,7 @@ pub enum EvidenceKind {
     Mount,
     /// A process is in a namespace of the zone, or its children will be.
     NamespaceMember,
-    /// A process has a descriptor of a namespace of the zone.
+    /// A process has a descriptor of a namespace of the zone, or of a socket in its network namespace.
     NamespaceDescriptor,
     /// A namespace of the zone is mounted on a file.
     NamespaceFile,

@@ -11,7 +11,7 @@ use super::{Evidence, EvidenceKind, PATH_MAX};
 use crate::observe::process::{Proc, ProcDir};
 use crate::observe::read::{is_gone, open_dir, value, whole};
 use crate::sys;
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, RawDir, StatxFlags};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -76,7 +76,7 @@ pub(super) struct Held {
 /// Looks at one process and its threads. One that ends meanwhile holds nothing.
 pub(super) fn held(proc: &Proc, marks: &Marks, pid: i32, tids: &[i32], look: Look) -> Held {
     let Ok(dir) = proc.process(pid) else { return Held::default() };
-    let mut looker = Looker { marks, dir, pid, hits: Vec::new(), unread: Vec::new(), buffer: Vec::new() };
+    let mut looker = Looker { marks, dir, pid, hits: Vec::new(), unread: Vec::new(), buffer: Vec::new(), pidfd: None };
     let result = match look {
         Look::Places => looker.places(tids),
         Look::Files => looker.files(tids),
@@ -97,6 +97,8 @@ struct Looker<'a> {
     hits: Vec<(EvidenceKind, String, Option<String>)>,
     unread: Vec<String>,
     buffer: Vec<u8>,
+    /// Opened for the first socket.
+    pidfd: Option<OwnedFd>,
 }
 
 impl Looker<'_> {
@@ -220,6 +222,14 @@ impl Looker<'_> {
 
     fn descriptor(&mut self, dir: BorrowedFd<'_>, name: &str, info: &str) -> rustix::io::Result<()> {
         let path = link(dir, name)?;
+        if path.starts_with("socket:[") {
+            match self.socket(name) {
+                // Of a thread that has descriptors of its own, the number is asked of another table.
+                Ok(()) | Err(Errno::NOTTY) => {}
+                Err(errno) => self.failed(&format!("ioctl(/proc/{}/fd/{name}, SIOCGSKNS)", self.pid), errno),
+            }
+            return Ok(());
+        }
         if !path.starts_with('/') {
             // "net:[4026532573]", "socket:[1]", "anon_inode:[eventfd]".
             let number = path.split_once(":[").and_then(|(_, rest)| rest.strip_suffix(']')?.parse().ok());
@@ -241,6 +251,34 @@ impl Looker<'_> {
         let device = || location(dir, name).ok().map(|(_, device)| device);
         if let Some(object) = mount.and_then(|mount| self.marks.object(mount, device)) {
             self.hit(EvidenceKind::OpenFile, object, Some(path));
+        }
+        Ok(())
+    }
+
+    /// A socket keeps the network namespace that it was made in, wherever its process has gone. No file tells which, so
+    /// the kernel is asked by a descriptor of the same socket, which is closed at once.
+    fn socket(&mut self, name: &str) -> rustix::io::Result<()> {
+        if !self.marks.namespaces.values().any(|kind| *kind == "net") {
+            return Ok(());
+        }
+        let number: i32 = name.parse().map_err(|_| Errno::INVAL)?;
+        let pidfd = match &self.pidfd {
+            Some(pidfd) => pidfd,
+            None => {
+                let pid = rustix::process::Pid::from_raw(self.pid).ok_or(Errno::SRCH)?;
+                self.pidfd.insert(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
+            }
+        };
+        let flags = rustix::process::PidfdGetfdFlags::empty();
+        let socket = match rustix::process::pidfd_getfd(pidfd, number, flags) {
+            // Closed meanwhile.
+            Err(Errno::BADF) => return Ok(()),
+            socket => socket?,
+        };
+        let space = rustix::fs::fstat(&sys::socket_namespace(socket.as_fd())?)?.st_ino;
+        if self.marks.namespaces.contains_key(&space) {
+            let path = Some(format!("/proc/{}/fd/{name}", self.pid));
+            self.hit(EvidenceKind::NamespaceDescriptor, format!("net:[{space}]"), path);
         }
         Ok(())
     }
