@@ -955,3 +955,13 @@ pub fn owning_user_namespace(namespace: BorrowedFd<'_>) -> std::result::Result<O
     // SAFETY: takes no argument; a new descriptor or -1 comes back.
     unsafe { owned(c_long::from(libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS))) }
 }
+
+/// `SIOCGSKNS`: the network namespace that a socket is of.
+///
+/// # Errors
+/// EPERM without CAP_NET_ADMIN over it, ENOTTY for what is no socket.
+pub fn socket_namespace(socket: BorrowedFd<'_>) -> std::result::Result<OwnedFd, Errno> {
+    const SIOCGSKNS: libc::Ioctl = 0x894C;
+    // SAFETY: takes no argument; a new descriptor or -1 comes back.
+    unsafe { owned(c_long::from(libc::ioctl(socket.as_raw_fd(), SIOCGSKNS))) }
+}

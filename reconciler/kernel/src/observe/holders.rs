@@ -21,7 +21,7 @@ pub use handles::{NamespaceHandle, is_namespace_gone, namespace_handles};
 pub use look::{holders, mounted_anywhere, superblocks};
 
 use super::process::Namespaces;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// Entries that are told at most.
@@ -29,6 +29,9 @@ const EVIDENCE_MAX: usize = 64;
 
 /// Notes on what could not be read that are told at most.
 const UNREAD_MAX: usize = 16;
+
+/// Put to an object that is known by its recorded number alone, which may be another's by now.
+const BY_NUMBER: &str = " (by its recorded number)";
 
 /// The most bytes of a path, as the kernel has it.
 const PATH_MAX: usize = 4096;
@@ -48,11 +51,11 @@ pub struct HoldersQuery<'a> {
     pub cgroup_root: &'a Path,
     /// Process ID of zsched, if it lives.
     pub zsched: Option<i32>,
-    /// Namespaces of zsched as they were seen last, by inode number. The kernel gives a number again once the namespace
-    /// is gone.
+    /// Namespaces of zsched as they were seen last, by inode number; read only where zsched is gone. The kernel gives a
+    /// number again once the namespace is gone: None when [`is_namespace_gone`] says so of all.
     pub namespaces: Option<&'a Namespaces>,
     /// st_dev of the zone's superblocks as [`superblocks`] gave them. The kernel gives a number again once the
-    /// superblock is gone.
+    /// superblock is gone: while zsched lives those that it has are sure, and what is found by another number says so.
     pub devices: &'a [u64],
     /// Names of the host ends of its links.
     pub links: &'a [String],
@@ -76,7 +79,7 @@ pub enum EvidenceKind {
     Mount,
     /// A process is in a namespace of the zone, or its children will be.
     NamespaceMember,
-    /// A process has a descriptor of a namespace of the zone.
+    /// A process has a descriptor of a namespace of the zone, or of a socket in its network namespace.
     NamespaceDescriptor,
     /// A namespace of the zone is mounted on a file.
     NamespaceFile,
@@ -179,6 +182,8 @@ impl Found {
             ranked.truncate(EVIDENCE_MAX);
         }
         ranked.sort_by_key(|(rank, one)| (one.kind, *rank));
+        let mut seen = HashSet::new();
+        self.unread.retain(|why| seen.insert(why.clone()));
         if self.unread.len() > UNREAD_MAX {
             let more = self.unread.len() - UNREAD_MAX;
             self.unread.truncate(UNREAD_MAX);

@@ -3,7 +3,7 @@
 
 use super::guard::{Job, run};
 use super::mounts::Mount;
-use super::processes::location;
+use super::processes::{Marks, location};
 use super::{Evidence, EvidenceKind};
 use crate::observe::host::unescape;
 use crate::observe::read::{is_gone, number, record};
@@ -29,8 +29,8 @@ struct Loop {
 }
 
 /// Loop devices whose backing file is on one of the superblocks, directly or on a loop device that is; their device
-/// numbers are added to `devices`, as what is mounted from them holds the zone as well.
-pub(super) fn loops(devices: &mut BTreeSet<u64>, until: Instant, unread: &mut Vec<String>) -> Vec<Evidence> {
+/// numbers are added to the marks, as what is mounted from them holds the zone as well.
+pub(super) fn loops(marks: &mut Marks, until: Instant, unread: &mut Vec<String>) -> Vec<Evidence> {
     let names = match std::fs::read_dir("/sys/block") {
         Ok(entries) => entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()),
         Err(error) => {
@@ -51,9 +51,12 @@ pub(super) fn loops(devices: &mut BTreeSet<u64>, until: Instant, unread: &mut Ve
     });
     unread.append(&mut errors);
     let mut found = Vec::new();
-    while let Some(at) = all.iter().position(|one| devices.contains(&one.backing)) {
+    while let Some(at) = all.iter().position(|one| marks.devices.contains(&one.backing)) {
         let one = all.swap_remove(at);
-        devices.insert(one.device);
+        marks.devices.insert(one.device);
+        if marks.live.contains(&one.backing) {
+            marks.live.insert(one.device);
+        }
         found.push(Evidence { kind: EvidenceKind::LoopDevice, object: one.path, path: one.file, holder: None });
     }
     found

@@ -14,6 +14,7 @@ use crate::observe::read::{numbers, whole};
 use rustix::fd::AsFd;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,9 @@ const GATHERED_MAX: usize = 1024;
 
 /// Processes of the zone that are asked for their namespaces.
 const ASKED_MAX: usize = 256;
+
+/// How many looks there have been.
+static LOOKS: AtomicUsize = AtomicUsize::new(0);
 
 /// One look at a time: its thread joins the mount namespaces that it reads, and another look would find it there.
 static LOOKING: Mutex<()> = Mutex::new(());
@@ -65,9 +69,10 @@ fn exclusive(zone: &[Mount], own: &[Mount]) -> BTreeSet<u64> {
 /// Where any of these superblocks is mounted: in which mount namespace that a thread lives in or a file of the mount
 /// tables keeps. No evidence and nothing unread together prove that none is mounted there.
 ///
-/// The kernel gives the number of a superblock that is gone to the next one. So a mount that is found, in another zone
-/// or of a service of the host, can be of a later file system; the entry's holder and path are what there is to tell
-/// that by. The zone of the holder is told by the layout of Reeve's cgroups.
+/// The kernel gives the number of a superblock that is gone to the next one, often within milliseconds. So a mount that
+/// is found once the zone's own are gone, in another zone or of a service of the host, can be of a later file system.
+/// Asked while zsched still has its mounts, the answer is exact: what is not in zsched's own mount namespace is a copy,
+/// and without a copy nobody can make one later. The zone of a holder is told by the layout of Reeve's cgroups.
 pub fn mounted_anywhere(devices: &[u64]) -> Found {
     let _alone = LOOKING.lock().unwrap_or_else(PoisonError::into_inner);
     match Host::read(None) {
@@ -148,11 +153,12 @@ impl Host {
         evidence.extend(stuck(&self.proc, &leaves, query.cgroup, query.zsched, &hierarchies, &self.whose));
         let platform = self.platform(query, &leaves);
 
-        let mut marks = Marks { namespaces: self.zone_namespaces(query, &platform), ..Marks::default() };
-        let live = self.live_devices(&marks);
-        marks.devices = live.iter().chain(query.devices).copied().collect();
-        evidence.extend(devices::loops(&mut marks.devices, self.until, &mut self.unread));
-        self.compare_tables(query, &live, &mut marks, &mut evidence);
+        let mut marks = Marks { zone: query.zone.to_owned(), ..Marks::default() };
+        self.mark_namespaces(query, &platform, &mut marks);
+        marks.live = self.live_devices(&marks);
+        marks.devices = marks.live.iter().chain(query.devices).copied().collect();
+        evidence.extend(devices::loops(&mut marks, self.until, &mut self.unread));
+        self.compare_tables(query, &mut marks, &mut evidence);
         evidence.extend(devices::swaps(&marks.devices, self.until, &mut self.unread));
         let mut unread = Vec::new();
         let fuse = devices::waiting_fuse(self.marked(&marks), &mut unread);
@@ -177,10 +183,18 @@ impl Host {
         pids
     }
 
-    /// Namespaces of the zone: zsched's, and those that its processes are in. What the caller is in is the host's.
-    fn zone_namespaces(&self, query: &HoldersQuery<'_>, platform: &BTreeSet<i32>) -> BTreeMap<u64, &'static str> {
-        let mut found = BTreeMap::new();
-        if let Some(seen) = query.namespaces {
+    /// Namespaces of the zone: zsched's and those that its processes are in, or without zsched those that were recorded
+    /// of it. What the caller is in is the host's.
+    fn mark_namespaces(&self, query: &HoldersQuery<'_>, platform: &BTreeSet<i32>, marks: &mut Marks) {
+        let found = &mut marks.namespaces;
+        for dir in platform.iter().take(ASKED_MAX).filter_map(|&pid| self.proc.process(pid).ok()) {
+            found.extend(namespaces(&dir));
+            if Some(dir.pid) == query.zsched {
+                marks.namespaces_live = true;
+                found.extend(handles::user_namespace(&dir).ok().flatten().map(|(number, _)| (number, "user")));
+            }
+        }
+        if let Some(seen) = query.namespaces.filter(|_| !marks.namespaces_live) {
             let all = [
                 (seen.pid, "pid"),
                 (seen.mnt, "mnt"),
@@ -191,14 +205,15 @@ impl Host {
             ];
             found.extend(all);
         }
-        for dir in platform.iter().take(ASKED_MAX).filter_map(|&pid| self.proc.process(pid).ok()) {
-            found.extend(namespaces(&dir));
-            if Some(dir.pid) == query.zsched {
-                found.extend(handles::user_namespace(&dir).ok().flatten().map(|(number, _)| (number, "user")));
-            }
-        }
-        found.retain(|number, _| *number != 0 && !self.own.contains_key(number));
-        found
+        // A mount namespace that another zone's process is in has been given the number anew.
+        let mut buffer = Vec::new();
+        let mut others = |number: u64| {
+            let members = self.survey.mount_namespaces.get(&number).and_then(|members| members.first());
+            let dir = members.and_then(|member| self.proc.process(member.pid).ok());
+            dir.is_some_and(|dir| self.whose.is_other_zones(&mut buffer, &dir, query.zone))
+        };
+        let live = marks.namespaces_live;
+        found.retain(|number, _| *number != 0 && !self.own.contains_key(number) && (live || !others(*number)));
     }
 
     fn zone_tables<'a>(&'a self, marks: &'a Marks) -> impl Iterator<Item = &'a Table> {
@@ -217,13 +232,7 @@ impl Host {
     }
 
     /// Goes through all mount tables for mounts of the zone and files of its namespaces.
-    fn compare_tables(
-        &self,
-        query: &HoldersQuery<'_>,
-        live: &BTreeSet<u64>,
-        marks: &mut Marks,
-        evidence: &mut Vec<Evidence>,
-    ) {
+    fn compare_tables(&self, query: &HoldersQuery<'_>, marks: &mut Marks, evidence: &mut Vec<Evidence>) {
         let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         // A zonepath that is a mount itself is the administrator's disk; what is below it and the run folder is not.
         let folders: Vec<_> = query.zonepath.into_iter().chain([query.run_folder]).map(real).collect();
@@ -232,6 +241,7 @@ impl Host {
             folders.iter().any(|folder| point.starts_with(folder) && point != folder)
                 || folders.last().is_some_and(|run| point == run)
         };
+        let mut buffer = Vec::new();
         for table in &self.tables {
             if marks.namespaces.contains_key(&table.namespace) {
                 marks.mounts.extend(table.mounts.iter().map(|mount| (mount.id, Some(mount.object()))));
@@ -239,12 +249,18 @@ impl Host {
             }
             let holder = self.member(table);
             // No process of another zone can mount what is this one's: there it is a number that was given again.
-            let others = holder.as_ref().is_some_and(|holder| holder.zone.as_deref().is_some_and(|z| z != query.zone));
+            let others = holder.as_ref().and_then(|holder| self.proc.process(holder.pid).ok());
+            let others = others.is_some_and(|dir| self.whose.is_other_zones(&mut buffer, &dir, query.zone));
             for mount in &table.mounts {
-                let zones = if others { live.contains(&mount.device) } else { marks.devices.contains(&mount.device) };
-                let zones = zones || (self.is_own(table) && below(mount));
+                let is_live = marks.live.contains(&mount.device);
+                let by_place = self.is_own(table) && below(mount);
+                let zones = is_live || by_place || (!others && marks.devices.contains(&mount.device));
                 if zones {
-                    evidence.push(self.mount_evidence(table, mount, &holder));
+                    let mut one = self.mount_evidence(table, mount, &holder);
+                    if !is_live && !by_place {
+                        one.object.push_str(super::BY_NUMBER);
+                    }
+                    evidence.push(one);
                 }
                 marks.mounts.insert(mount.id, zones.then(|| mount.object()));
                 evidence.extend(namespace_of(mount, marks).map(|object| {
@@ -258,12 +274,15 @@ impl Host {
     /// All processes but the zone's own: first what is quick to see, of every one.
     fn processes(&mut self, marks: Marks, platform: &BTreeSet<i32>, evidence: &mut Vec<Evidence>) {
         let marks = Arc::new(marks);
+        let turn = LOOKS.fetch_add(1, Ordering::Relaxed);
         for look in [Look::Places, Look::Files, Look::Mapped] {
             if evidence.len() > GATHERED_MAX {
                 self.unread.push(format!("processes, {look:?}: enough was found before"));
                 return;
             }
-            let others = self.survey.processes.iter().filter(|(pid, _)| !platform.contains(pid));
+            // Each look begins elsewhere, so that one that does not get through all goes on where others did not come to.
+            let (before, after) = self.survey.processes.split_at(self.survey.processes.len() * (turn % 4) / 4);
+            let others = after.iter().chain(before).filter(|(pid, _)| !platform.contains(pid));
             let job = |(pid, tids): &(i32, Vec<i32>)| {
                 let (proc, marks, pid, tids) = (Arc::clone(&self.proc), Arc::clone(&marks), *pid, tids.clone());
                 let what = format!("process {pid}, {look:?}");

@@ -68,7 +68,7 @@ fn line(line: &[u8]) -> Option<Mount> {
 /// The mounts of one mount namespace.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// The namespace's inode number.
+    /// The namespace's inode number; 0 where the kernel does not tell it.
     pub namespace: u64,
     pub mounts: Vec<Mount>,
     /// Mount namespaces that files in this one keep.
@@ -85,6 +85,10 @@ pub(super) fn tables(proc: &Arc<Proc>, survey: &Survey, until: Instant, unread: 
         let work = move || of_members(&proc, namespace, &members);
         jobs.push(Job { what: what(namespace), work: Box::new(work) });
     }
+    for &pid in &survey.closed {
+        let proc = Arc::clone(proc);
+        jobs.push(Job { what: format!("mountinfo of process {pid}"), work: Box::new(move || of_closed(&proc, pid)) });
+    }
     let mut found: Vec<Table> = Vec::new();
     while !jobs.is_empty() {
         if known.len() > NAMESPACES_MAX {
@@ -99,6 +103,7 @@ pub(super) fn tables(proc: &Arc<Proc>, survey: &Survey, until: Instant, unread: 
             Err(why) => errors.push(why),
         });
         unread.append(&mut errors);
+        drop_seen_twice(&mut found);
         // A namespace that only a file keeps can hold such files itself.
         for (namespace, file) in found[first..].iter_mut().flat_map(|table| table.kept.drain(..)) {
             if known.insert(namespace) {
@@ -132,6 +137,27 @@ fn of_members(proc: &Proc, namespace: u64, members: &[i32]) -> Result<Option<Tab
         }
     }
     Ok(None)
+}
+
+/// The table of a process whose namespace is not told: what it can reach of it.
+fn of_closed(proc: &Proc, pid: i32) -> Result<Option<Table>, String> {
+    let mut buffer = Vec::new();
+    let dir = proc.process(pid);
+    match dir.and_then(|dir| whole(&mut buffer, dir.as_fd(), "mountinfo").map(parse)) {
+        Ok(mounts) => Ok(Some(Table { namespace: 0, mounts, kept: Vec::new() })),
+        Err(errno) if is_gone(errno) || errno == Errno::INVAL => Ok(None),
+        Err(errno) => Err(format!("read(/proc/{pid}/mountinfo): {}", std::io::Error::from(errno))),
+    }
+}
+
+/// Of tables without a namespace only those are kept that are of none of the others: a mount is in one namespace.
+fn drop_seen_twice(tables: &mut Vec<Table>) {
+    let mut seen: BTreeSet<u64> = tables.iter().filter(|table| table.namespace != 0).flat_map(ids).collect();
+    tables.retain(|table| table.namespace != 0 || ids(table).any(|id| seen.insert(id)));
+}
+
+fn ids(table: &Table) -> impl Iterator<Item = u64> {
+    table.mounts.iter().map(|mount| mount.id)
 }
 
 fn of_file(proc: &Proc, namespace: u64, file: &OwnedFd) -> Result<Table, String> {

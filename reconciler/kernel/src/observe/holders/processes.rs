@@ -11,7 +11,7 @@ use super::{Evidence, EvidenceKind, PATH_MAX};
 use crate::observe::process::{Proc, ProcDir};
 use crate::observe::read::{is_gone, open_dir, value, whole};
 use crate::sys;
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, RawDir, StatxFlags};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,10 +25,16 @@ const SAME_MAX: usize = 4;
 pub(super) struct Marks {
     /// Its superblocks, and the loop devices that are made of its files.
     pub devices: BTreeSet<u64>,
+    /// Those of them that it is seen to have now. The number of another one may be a later file system's.
+    pub live: BTreeSet<u64>,
     /// Every mount of the host by number: as evidence names it where it is the zone's, none where it is another's.
     pub mounts: HashMap<u64, Option<String>>,
     /// Its namespaces by inode number, each with its kind.
     pub namespaces: BTreeMap<u64, &'static str>,
+    /// Whether the zone's own processes are seen to be in them now. Otherwise a number may be a later namespace's.
+    pub namespaces_live: bool,
+    /// Its name.
+    pub zone: String,
     /// FUSE connections that have requests waiting.
     pub fuse: BTreeSet<u32>,
     /// Tells the zone of a process.
@@ -43,7 +49,9 @@ impl Marks {
             return known.clone();
         }
         let device = device().filter(|device| self.devices.contains(device))?;
-        Some(format!("mount {}:{} (unmounted lazily)", rustix::fs::major(device), rustix::fs::minor(device)))
+        let told = if self.live.contains(&device) { "" } else { super::BY_NUMBER };
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        Some(format!("mount {major}:{minor}, unmounted lazily{told}"))
     }
 }
 
@@ -68,7 +76,7 @@ pub(super) struct Held {
 /// Looks at one process and its threads. One that ends meanwhile holds nothing.
 pub(super) fn held(proc: &Proc, marks: &Marks, pid: i32, tids: &[i32], look: Look) -> Held {
     let Ok(dir) = proc.process(pid) else { return Held::default() };
-    let mut looker = Looker { marks, dir, pid, hits: Vec::new(), unread: Vec::new(), buffer: Vec::new() };
+    let mut looker = Looker { marks, dir, pid, hits: Vec::new(), unread: Vec::new(), buffer: Vec::new(), pidfd: None };
     let result = match look {
         Look::Places => looker.places(tids),
         Look::Files => looker.files(tids),
@@ -89,11 +97,17 @@ struct Looker<'a> {
     hits: Vec<(EvidenceKind, String, Option<String>)>,
     unread: Vec<String>,
     buffer: Vec<u8>,
+    /// Opened for the first socket.
+    pidfd: Option<OwnedFd>,
 }
 
 impl Looker<'_> {
     fn failed(&mut self, call: &str, errno: Errno) {
-        if !is_gone(errno) {
+        if matches!(errno, Errno::ACCESS | Errno::PERM) {
+            // The same for all that the process has: told once.
+            let error = std::io::Error::from(errno);
+            self.unread.push(format!("readlinkat(/proc/{}/ns, cwd, root, exe, fd, map_files): {error}", self.pid));
+        } else if !is_gone(errno) {
             self.unread.push(format!("{call}: {}", std::io::Error::from(errno)));
         }
     }
@@ -120,6 +134,13 @@ impl Looker<'_> {
                 return held;
             }
         };
+        // No process of another zone gets into this one's namespaces: there it is a number that was given again.
+        let unsure = !self.marks.namespaces_live
+            && self.marks.whose.is_other_zones(&mut self.buffer, &self.dir, &self.marks.zone);
+        if unsure {
+            let by_number = [EvidenceKind::NamespaceMember, EvidenceKind::NamespaceDescriptor];
+            self.hits.retain(|(kind, ..)| !by_number.contains(kind));
+        }
         let named = |(kind, object, path)| Evidence { kind, object, path, holder: Some(holder.clone()) };
         held.evidence = self.hits.into_iter().map(named).collect();
         held
@@ -134,6 +155,7 @@ impl Looker<'_> {
                         self.hit(EvidenceKind::NamespaceMember, format!("{kind}:[{number}]"), None);
                     }
                     Ok(_) => {}
+                    Err(errno @ (Errno::ACCESS | Errno::PERM)) => return Err((name, errno)),
                     Err(errno) => self.failed(&format!("readlinkat(/proc/{}/{name})", self.pid), errno),
                 }
             }
@@ -190,6 +212,7 @@ impl Looker<'_> {
                 continue;
             }
             match self.descriptor(dir.as_fd(), name, info) {
+                Err(errno @ (Errno::ACCESS | Errno::PERM)) => return Err(named(errno)),
                 Err(errno) if !is_gone(errno) => self.failed(&format!("read(/proc/{}/{info}/{name})", self.pid), errno),
                 _ => {}
             }
@@ -199,6 +222,14 @@ impl Looker<'_> {
 
     fn descriptor(&mut self, dir: BorrowedFd<'_>, name: &str, info: &str) -> rustix::io::Result<()> {
         let path = link(dir, name)?;
+        if path.starts_with("socket:[") {
+            match self.socket(name) {
+                // Of a thread that has descriptors of its own, the number is asked of another table.
+                Ok(()) | Err(Errno::NOTTY) => {}
+                Err(errno) => self.failed(&format!("ioctl(/proc/{}/fd/{name}, SIOCGSKNS)", self.pid), errno),
+            }
+            return Ok(());
+        }
         if !path.starts_with('/') {
             // "net:[4026532573]", "socket:[1]", "anon_inode:[eventfd]".
             let number = path.split_once(":[").and_then(|(_, rest)| rest.strip_suffix(']')?.parse().ok());
@@ -220,6 +251,34 @@ impl Looker<'_> {
         let device = || location(dir, name).ok().map(|(_, device)| device);
         if let Some(object) = mount.and_then(|mount| self.marks.object(mount, device)) {
             self.hit(EvidenceKind::OpenFile, object, Some(path));
+        }
+        Ok(())
+    }
+
+    /// A socket keeps the network namespace that it was made in, wherever its process has gone. No file tells which, so
+    /// the kernel is asked by a descriptor of the same socket, which is closed at once.
+    fn socket(&mut self, name: &str) -> rustix::io::Result<()> {
+        if !self.marks.namespaces.values().any(|kind| *kind == "net") {
+            return Ok(());
+        }
+        let number: i32 = name.parse().map_err(|_| Errno::INVAL)?;
+        let pidfd = match &self.pidfd {
+            Some(pidfd) => pidfd,
+            None => {
+                let pid = rustix::process::Pid::from_raw(self.pid).ok_or(Errno::SRCH)?;
+                self.pidfd.insert(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
+            }
+        };
+        let flags = rustix::process::PidfdGetfdFlags::empty();
+        let socket = match rustix::process::pidfd_getfd(pidfd, number, flags) {
+            // Closed meanwhile.
+            Err(Errno::BADF) => return Ok(()),
+            socket => socket?,
+        };
+        let space = rustix::fs::fstat(&sys::socket_namespace(socket.as_fd())?)?.st_ino;
+        if self.marks.namespaces.contains_key(&space) {
+            let path = Some(format!("/proc/{}/fd/{name}", self.pid));
+            self.hit(EvidenceKind::NamespaceDescriptor, format!("net:[{space}]"), path);
         }
         Ok(())
     }

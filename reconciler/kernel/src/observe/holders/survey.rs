@@ -5,6 +5,7 @@ use crate::observe::process::Proc;
 use crate::observe::read::{is_gone, number, open_dir, subdirectories};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 
 /// Threads of one process that are looked at; each can have its own namespaces and current folder.
@@ -24,6 +25,8 @@ pub(super) struct Survey {
     pub processes: Vec<(i32, Vec<i32>)>,
     /// Mount namespaces by inode number, with the threads that are in them.
     pub mount_namespaces: BTreeMap<u64, Vec<Thread>>,
+    /// Processes whose namespaces the kernel does not tell, as they may do more than the caller. Their mounts it does.
+    pub closed: Vec<i32>,
 }
 
 /// Lists all threads. What could not be read is in `unread`.
@@ -38,6 +41,7 @@ pub(super) fn survey(proc: &Proc, unread: &mut Vec<String>) -> Survey {
     }
     for pid in pids {
         match add(proc, pid, &mut found, unread) {
+            Err(Errno::ACCESS | Errno::PERM) => found.closed.push(pid),
             Err(errno) if !is_gone(errno) => {
                 unread.push(format!("readlinkat(/proc/{pid}/ns/mnt): {}", std::io::Error::from(errno)));
             }
@@ -60,6 +64,7 @@ fn add(proc: &Proc, pid: i32, found: &mut Survey, unread: &mut Vec<String>) -> r
         unread.push(format!("/proc/{pid}/task: more than {THREADS_MAX} threads"));
         tids.truncate(THREADS_MAX);
     }
+    found.processes.push((pid, tids.clone()));
     for &tid in &tids {
         match dir.namespace(&format!("task/{tid}/ns/mnt")) {
             Ok(number) => found.mount_namespaces.entry(number).or_default().push(Thread { pid, tid }),
@@ -68,6 +73,5 @@ fn add(proc: &Proc, pid: i32, found: &mut Survey, unread: &mut Vec<String>) -> r
             Err(errno) => return Err(errno),
         }
     }
-    found.processes.push((pid, tids));
     Ok(())
 }

@@ -32,14 +32,18 @@ impl Whose {
 
     /// The zone of a cgroup, by the path that /proc/PID/cgroup gives it.
     fn zone(&self, path: &str) -> Option<String> {
-        let name = |part: &str| part.strip_prefix("zone.").filter(|name| !name.is_empty()).map(str::to_owned);
-        if let Some(root) = &self.root {
-            let below = path.strip_prefix(root.trim_end_matches('/'))?.strip_prefix('/')?;
-            return name(below.split('/').next()?);
-        }
-        let parts: Vec<&str> = path.split('/').collect();
-        let layout = |leaf: &str| !matches!(Part::of(leaf), Part::Other(_));
-        parts.windows(2).find(|pair| layout(pair[1])).and_then(|pair| name(pair[0]))
+        let Some(root) = &self.root else { return by_layout(path) };
+        let below = path.strip_prefix(root.trim_end_matches('/'))?.strip_prefix('/')?;
+        name(below.split('/').next()?)
+    }
+
+    /// Whether the process behind `dir` is of another zone than `zone`: of this instance of Reeve or of another.
+    pub fn is_other_zones(&self, buffer: &mut Vec<u8>, dir: &ProcDir, zone: &str) -> bool {
+        let path = whole(buffer, dir.as_fd(), "cgroup").ok().and_then(version_2);
+        path.is_some_and(|path| match self.zone(&path) {
+            Some(name) => name != zone,
+            None => by_layout(&path).is_some(),
+        })
     }
 
     /// The process behind `dir`, as a holder.
@@ -52,6 +56,17 @@ impl Whose {
         let zone = version_2(whole(buffer, dir.as_fd(), "cgroup")?).and_then(|path| self.zone(&path));
         Ok(Holder { pid: process.pid, start_time: process.start_time, comm, zone })
     }
+}
+
+fn name(part: &str) -> Option<String> {
+    part.strip_prefix("zone.").filter(|name| !name.is_empty()).map(str::to_owned)
+}
+
+/// The zone of a cgroup that is laid out as a zone's, wherever the zones' parent is.
+fn by_layout(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let layout = |leaf: &str| !matches!(Part::of(leaf), Part::Other(_));
+    parts.windows(2).find(|pair| layout(pair[1])).and_then(|pair| name(pair[0]))
 }
 
 /// A path below a mount, as the file system itself names it.
