@@ -283,9 +283,9 @@ impl Looker {
         facts.journal = zone_files.journal(&self.boot_id);
         facts.halt_intent = facts.journal.as_ref().is_some_and(reeve_state::journal::Entry::halt_intent);
         facts.last_exit = memory.policy.restarts.pending;
-        self.kernel_facts(&mut facts, seen, bridge);
         let journal_id = facts.journal.as_ref().and_then(|entry| entry.zone_id);
         facts.zone_id = journal_id.or_else(|| memory.recorded.as_ref().and_then(|recorded| recorded.zone_id));
+        self.kernel_facts(&mut facts, seen, bridge);
         ZoneSeen { facts, memory, recorded }
     }
 
@@ -348,9 +348,7 @@ impl Looker {
 
     /// What lives on of a platform whose zsched is gone, by the journal's evidence; a zone that was halted has none.
     fn remains(&self, facts: &ZoneFacts) -> Fact<Vec<String>> {
-        let Some(evidence) = facts.journal.as_ref().map(|entry| &entry.evidence) else { return Fact::Absent };
-        let Ok(cgroup) = self.places.zone_cgroup(&facts.name) else { return Fact::Absent };
-        match traces::left(&cgroup, &traces_of(evidence)) {
+        match traces::left(&traces_of(&self.places, facts)) {
             Some(left) => Fact::Known(vec![left.to_string()]),
             None => Fact::Absent,
         }

@@ -105,6 +105,10 @@ impl Walk<'_> {
     }
 
     fn run(&mut self) {
+        if self.state().is_some_and(|state| !state.is_halting()) {
+            // It came through without a walk: what held it was the last that was there.
+            self.memory.halt = None;
+        }
         let stages = stage::stages(&self.plan.steps);
         let mut history: Option<HistoryEntry> = None;
         for (index, stage) in stages.iter().enumerate() {

@@ -26,7 +26,7 @@ fn each_state_is_recognised() {
 #[test]
 fn one_fact_can_change_the_state() {
     type Change = fn(&mut ZoneFacts);
-    let table: [(&str, ZoneState, Change, ZoneState); 15] = [
+    let table: [(&str, ZoneState, Change, ZoneState); 16] = [
         ("zsched killed under a zone with processes", Running, |f| f.zsched = Fact::Absent, ShuttingDown),
         ("zsched killed under a ready zone", Ready, |f| f.zsched = Fact::Absent, Down),
         ("zoneadmd killed", Running, |f| f.zoneadmd = Fact::Absent, Running),
@@ -36,6 +36,7 @@ fn one_fact_can_change_the_state() {
         ("a halt begun on a running zone", Running, |f| f.halt_intent = true, ShuttingDown),
         ("a halt begun on a ready zone", Ready, |f| f.halt_intent = true, Down),
         ("a halt intent left over", Installed, |f| f.halt_intent = true, Installed),
+        ("a zoneadmd with a halt to finish", Down, |f| f.zsched = Fact::Absent, Down),
         ("a link left over", Installed, |f| f.links = seen(Ready).links, Down),
         ("a cgroup left over", Installed, |f| f.cgroup = seen(Ready).cgroup, Down),
         ("a mount left over", Installed, |f| f.mounts = Fact::Known(1), Down),

@@ -8,6 +8,16 @@ use rustix::fs::{CWD, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 use std::path::Path;
+use std::sync::OnceLock;
+
+/// What file systems of this process are said to be made from.
+static SOURCE: OnceLock<String> = OnceLock::new();
+
+/// Marks every file system that this process makes from now on: `source` is the first field of its lines in /proc/mounts,
+/// and of those of every copy, whoever made it and where ever it is. Only the first call counts.
+pub fn mark_with(source: &str) {
+    SOURCE.get_or_init(|| source.to_owned());
+}
 
 /// Makes a file system of type `kind` with `options` (an empty value: a flag) and the `MOUNT_ATTR_*` of `attributes`,
 /// attached nowhere yet.
@@ -16,11 +26,12 @@ use std::path::Path;
 /// The errno of fsopen(2), fsconfig(2) or fsmount(2), with the option that was refused.
 pub fn create(kind: &str, options: &[(&str, &str)], attributes: u64) -> Result<OwnedFd> {
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).at("fsopen", kind)?;
-    for (key, value) in options {
+    let mark = SOURCE.get().map(|source| ("source", source.as_str()));
+    for (key, value) in options.iter().copied().chain(mark) {
         let set = if value.is_empty() {
-            rustix::mount::fsconfig_set_flag(&context, *key)
+            rustix::mount::fsconfig_set_flag(&context, key)
         } else {
-            rustix::mount::fsconfig_set_string(&context, *key, *value)
+            rustix::mount::fsconfig_set_string(&context, key, value)
         };
         set.map_err(|errno| Error::os("fsconfig", format!("{kind}, {key}={value}"), errno))?;
     }

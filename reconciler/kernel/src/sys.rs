@@ -681,17 +681,18 @@ pub fn start_in_foreground(command: &mut std::process::Command) {
     }
 }
 
-/// ustat(2): whether the kernel has a superblock with this st_dev, be it mounted anywhere or only held by an open file.
+/// ustat(2): whether the kernel has a superblock with this st_dev that counts free blocks or inodes, be it mounted anywhere
+/// or only held by an open file. File systems that store nothing (proc, mqueue) count neither.
 ///
 /// # Errors
 /// The errno of ustat(2) other than EINVAL, which says that there is none.
-pub fn has_superblock(device: u64) -> Result<bool> {
-    // struct ustat has 32 bytes.
+pub fn has_store(device: u64) -> Result<bool> {
+    // struct ustat: free blocks, free inodes, two names; 32 bytes.
     let mut found = [0u64; 4];
     // SAFETY: takes a 32-bit device number and fills a struct of at most the size given, which outlives the call.
     match done(unsafe { libc::syscall(libc::SYS_ustat, device as u32, found.as_mut_ptr()) }) {
         Err(Errno::INVAL) => Ok(false),
-        called => called.map(|()| true).at("ustat", format!("{device:#x}")),
+        called => called.map(|()| found[0] as u32 != 0 || found[1] != 0).at("ustat", format!("{device:#x}")),
     }
 }
 

@@ -11,6 +11,7 @@ use super::up::Steps;
 use super::{Walk, plan_name};
 use crate::error::Error;
 use crate::holders;
+use crate::places::Places;
 
 /// What a walk knows of the halt that it is about.
 #[derive(Debug)]
@@ -52,9 +53,15 @@ fn proof(before: &journal::Evidence) -> Vec<String> {
     cgroup.chain(superblocks).chain(namespaces).chain(links).collect()
 }
 
-/// The traces that a journal has.
-pub fn traces_of(evidence: &journal::Evidence) -> Traces {
-    Traces { superblocks: evidence.superblocks.clone(), namespaces: evidence.namespace_handles.clone() }
+/// The traces that the journal has of a zone.
+pub fn traces_of(places: &Places, facts: &ZoneFacts) -> Traces {
+    let mark = Traces::mark(&places.link_alias(&facts.name), facts.zone_id.unwrap_or_default());
+    match facts.journal.as_ref().map(|entry| &entry.evidence) {
+        Some(evidence) => {
+            Traces { mark, superblocks: evidence.superblocks.clone(), namespaces: evidence.namespace_handles.clone() }
+        }
+        None => Traces::none(mark),
+    }
 }
 
 impl Walk<'_> {
@@ -62,7 +69,8 @@ impl Walk<'_> {
     /// by cgroup and links alone.
     pub(super) fn note_traces(&mut self) {
         let Some(zsched) = self.facts.zsched.known() else { return };
-        match traces::of(zsched.pid) {
+        let mark = traces_of(self.host.places(), &self.facts).mark;
+        match traces::of(zsched.pid, &mark) {
             Ok(found) => self.halting.traces = Some(found),
             Err(error) => tracing::warn!("zone {}: {error}", self.plan.name),
         }
@@ -70,8 +78,7 @@ impl Walk<'_> {
 
     /// How zoneadmd is to halt the zone.
     pub(super) fn halt_order(&self, signal: i32, timeout: u32) -> HaltOrder {
-        let evidence = self.facts.journal.as_ref().map(|entry| &entry.evidence);
-        let traces = evidence.map(traces_of).unwrap_or(Traces { superblocks: Vec::new(), namespaces: Vec::new() });
+        let traces = traces_of(self.host.places(), &self.facts);
         HaltOrder { signal, timeout, detach: self.halting.force_detach, traces }
     }
 

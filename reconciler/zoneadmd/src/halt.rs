@@ -8,11 +8,11 @@
 //! zsched does not end before everything is unmounted: mounts would go with it, busy or not.
 
 use crate::serve::Steps;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{AGAIN_WITHIN, Supervisor};
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::netlink::{LinkEvents, Rtnl};
-use reeve_kernel::observe::{superblocks, traces};
+use reeve_kernel::observe::traces;
 use reeve_kernel::platform::network;
 use reeve_kernel::wire::{HaltOrder, StepName, ZschedReply, ZschedRequest};
 use rustix::io::Errno;
@@ -20,9 +20,6 @@ use std::time::{Duration, Instant};
 
 /// How long the kernel may take to clean a network namespace up, or to free a file system.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
-/// The same where that did not do before.
-const GONE_AGAIN_WITHIN: Duration = Duration::from_millis(200);
-
 /// When what is to be gone is first looked for again; then after twice as long, and so on.
 const FIRST_LOOK: Duration = Duration::from_micros(300);
 
@@ -35,16 +32,19 @@ pub fn halt(zone: &mut Supervisor, order: &HaltOrder, steps: &mut Steps<'_>) -> 
     done
 }
 
-/// Notes what must be gone at the end: what was recorded when the platform was made, and what init has mounted for itself.
+/// Notes what must be gone at the end: what was recorded when the platform was made, and what is mounted now.
 fn take_stock(zone: &mut Supervisor, order: &HaltOrder) {
+    let mark = &order.traces.mark;
     let known = &mut zone.traces;
+    known.mark.clone_from(mark);
     for handle in &order.traces.namespaces {
         if !known.namespaces.contains(handle) {
             known.namespaces.push(handle.clone());
         }
     }
+    let zsched = zone.zsched.as_ref().map(|zsched| zsched.process.pid);
     let init = zone.environment.as_ref().map(|environment| environment.init.pid);
-    let mounted = init.into_iter().flat_map(|pid| superblocks(pid).unwrap_or_default());
+    let mounted = [zsched, init].into_iter().flatten().flat_map(|pid| traces::stores(pid, mark).unwrap_or_default());
     for device in order.traces.superblocks.iter().copied().chain(mounted) {
         if !known.superblocks.contains(&device) {
             known.superblocks.push(device);
@@ -105,7 +105,9 @@ fn kill_processes(zone: &mut Supervisor, signal: i32, timeout: Duration) -> Resu
         leaf.kill()?;
     }
     for leaf in leaves {
-        if let Err(error) = empty(leaf, zone.killed_within()) {
+        // All were killed at once, so that one wait is enough for all.
+        let within = if first.is_some() { AGAIN_WITHIN } else { zone.killed_within() };
+        if let Err(error) = empty(leaf, within) {
             // Who is left says more than that init did not end.
             first = Some(first.filter(|first| first.call() == "processes").unwrap_or(error));
         }
@@ -168,7 +170,7 @@ fn destroy(zone: &mut Supervisor, rtnl: &mut Rtnl) -> Result<()> {
 
 /// How long what zsched held may take to be gone with it.
 fn gone_within(zone: &Supervisor) -> Duration {
-    if zone.stuck { GONE_AGAIN_WITHIN } else { GONE_WITHIN }
+    if zone.stuck { AGAIN_WITHIN } else { GONE_WITHIN }
 }
 
 /// Nothing of the zone may live on: a copy of a mount in another mount namespace, an open file or a working directory keeps
@@ -177,7 +179,7 @@ fn wait_freed(zone: &Supervisor) -> Result<()> {
     let deadline = Instant::now() + gone_within(zone).min(Duration::from_secs(1));
     let mut again = FIRST_LOOK;
     loop {
-        let Some(left) = traces::left(&zone.cgroup, &zone.traces) else { return Ok(()) };
+        let Some(left) = traces::left(&zone.traces) else { return Ok(()) };
         let time = deadline.saturating_duration_since(Instant::now());
         if time.is_zero() {
             return Err(Error::os(left.call(), left.object(), Errno::BUSY));

@@ -234,7 +234,7 @@ impl Server {
                 if let Err(error) = ready(&mut zone, &spec, steps) {
                     // A failed ready leaves Installed: what was made is taken down again, and the first error is told.
                     let step = steps.current.clone();
-                    let traces = Traces { superblocks: Vec::new(), namespaces: Vec::new() };
+                    let traces = Traces::none(spec.mark());
                     let now = HaltOrder { signal: libc::SIGKILL, timeout: 0, detach: false, traces };
                     let halted = halt(&mut zone, &now, steps);
                     steps.current = step;

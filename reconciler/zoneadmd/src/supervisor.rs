@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub const KILLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The same where that did not do before: whoever asks again waits for the event that something changed.
-const AGAIN_WITHIN: Duration = Duration::from_millis(200);
+pub const AGAIN_WITHIN: Duration = Duration::from_millis(200);
 
 /// How long zsched may take for an answer. It may hang in the kernel on a file system that a server outside serves; then
 /// zoneadmd must go on answering.
@@ -128,7 +128,7 @@ impl Supervisor {
             untold: Vec::new(),
             halting: false,
             stuck: false,
-            traces: Traces { superblocks: Vec::new(), namespaces: Vec::new() },
+            traces: Traces::none(String::new()),
         }
     }
 

@@ -78,6 +78,7 @@ fn prepare(start: Start<'_>) -> Result<Zsched<'_>> {
     start.namespaces.join()?;
     sys::close_except(&[start.peer.as_fd(), start.listener.as_fd(), start.program, user_ns]);
     sys::set_title(&["zsched", &start.spec.zone]);
+    mount::mark_with(&start.spec.mark());
     start.listener.listen()?;
     network::without_ipv6(start.spec)?;
     rustix::system::sethostname(start.spec.hostname.as_bytes()).at("sethostname", &start.spec.hostname)?;

@@ -29,14 +29,24 @@ fn fits(state: Option<ZoneState>, seen: &ZoneFacts) -> bool {
     let some = |n: &Fact<u32>| matches!(n, Fact::Known(1..));
     let environment = seen.init.is_known() || some(&seen.environment_processes);
     let lives = environment || some(&seen.login_processes);
-    let unread =
-        [seen.cgroup.why_unknown(), seen.mounts.why_unknown(), seen.links.why_unknown(), seen.namespaces.why_unknown()];
+    let unread = [
+        seen.cgroup.why_unknown(),
+        seen.mounts.why_unknown(),
+        seen.links.why_unknown(),
+        seen.namespaces.why_unknown(),
+        seen.remains.why_unknown(),
+        seen.zoneadmd.why_unknown().filter(|_| seen.halt_intent),
+    ];
     let clean = unread.iter().all(Option::is_none);
     let counted = [&seen.environment_processes, &seen.login_processes].iter().all(|n| n.why_unknown().is_none())
         && seen.init.why_unknown().is_none();
     let linked = seen.links.known().is_some_and(|l| !l.is_empty());
     let spaces = seen.namespaces.known().is_some_and(|n| !n.is_empty());
-    let platform = seen.zsched.is_known() || seen.cgroup.is_known() || some(&seen.mounts) || linked || spaces;
+    let remains = seen.remains.known().is_some_and(|r| !r.is_empty());
+    // Who has a halt to finish is a part of the zone until it has.
+    let halter = seen.halt_intent && seen.zoneadmd.is_known();
+    let left = some(&seen.mounts) || linked || spaces || remains || halter;
+    let platform = seen.zsched.is_known() || seen.cgroup.is_known() || left;
     let alive = seen.zsched.is_known() && !seen.halt_intent;
     let (installed, configured) = (seen.installed.is_known(), seen.configured.is_known());
     if seen.zsched.why_unknown().is_some() {

@@ -84,7 +84,13 @@ fn platform(facts: &ZoneFacts) -> Fact<()> {
         ("links", there(&facts.links, |l| !l.is_empty())),
         ("mounts", there(&facts.mounts, |n| *n > 0)),
         ("remains", there(&facts.remains, |r| !r.is_empty())),
+        ("zoneadmd", halter(facts)),
     ])
+}
+
+/// A zoneadmd that has a halt to finish: the zone is active as long as it is there.
+fn halter(facts: &ZoneFacts) -> Fact<()> {
+    if facts.halt_intent { there(&facts.zoneadmd, |_| true) } else { Fact::Absent }
 }
 
 /// A fact reduced to whether it is there; what `counts` refuses (an empty list, 0) is not.

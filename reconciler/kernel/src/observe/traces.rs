@@ -1,17 +1,18 @@
-//! Whether anything of a platform lives on after its zsched: its file systems and its namespaces. Both are asked of the
-//! kernel by identity, which costs a few microseconds; who holds them is another question ([`super::holders`]).
+//! Whether anything of a platform lives on after its zsched: its file systems and its namespaces. The kernel is asked by
+//! identity, which costs microseconds where all is gone; who holds what is left is another question ([`super::holders`]).
 //!
-//! A file system lives on where a copy of its mount is in another mount namespace, or where a file or a folder of it is
-//! in use by anybody; no mount table need show it. The kernel gives the device number of one that is gone to the next, so
-//! that a number in use is looked up among the mounts of the other zones, whose it is most often.
+//! A file system lives on where a copy of its mount is in another mount namespace, or where a file or a folder of it is in
+//! use by anybody; no mount table need show it. Only those that store something are asked for: an overlay, a tmpfs. The
+//! kernel gives the device number of one that is gone to the next. So one that is in use is looked up in the mount tables:
+//! where it is mounted and no mount has the zone's mark, it is another by now.
 
 use super::Fact;
-use super::holders::{NamespaceHandle, is_namespace_gone, namespace_handles, superblocks};
-use crate::error::Result;
+use super::holders::{NamespaceHandle, is_namespace_gone, namespace_handles};
+use crate::error::{Context, Result};
 use crate::sys;
 use crate::wire::Traces;
-use rustix::fs::{major, minor};
-use std::path::Path;
+use rustix::fs::{major, makedev, minor};
+use std::collections::BTreeSet;
 
 /// Something that is still there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,23 +51,34 @@ impl std::fmt::Display for Left {
     }
 }
 
-/// The traces of the platform that zsched holds.
-///
-/// # Errors
-/// ENOENT or ESRCH when zsched is gone, else the errno of the call that failed.
-pub fn of(zsched: i32) -> Result<Traces> {
-    let handles = namespace_handles(zsched)?.unwrap_or_default();
-    let proved = handles.iter().filter(|handle| PROVED.contains(&handle.kind.as_str()));
-    Ok(Traces { superblocks: superblocks(zsched)?, namespaces: proved.map(ToString::to_string).collect() })
-}
-
 /// Namespaces that must be seen to be gone. The PID namespace is dead with its first process, zsched: nothing can be
 /// started in it again. It and the user namespace hold nothing of the zone's, and the kernel frees them late (50 ms).
 const PROVED: [&str; 4] = ["net", "mnt", "uts", "ipc"];
 
-/// The first of the traces of a zone that is still there; none: all of them are gone. `cgroup` is the zone's.
-pub fn left(cgroup: &Path, traces: &Traces) -> Option<Left> {
-    let lives = |device: &&u64| sys::has_superblock(**device).unwrap_or(true) && !is_of_another(cgroup, **device);
+/// The traces of the platform that zsched holds, with file systems of this mark.
+///
+/// # Errors
+/// ENOENT or ESRCH when zsched is gone, else the errno of the call that failed.
+pub fn of(zsched: i32, mark: &str) -> Result<Traces> {
+    let handles = namespace_handles(zsched)?.unwrap_or_default();
+    let proved = handles.iter().filter(|handle| PROVED.contains(&handle.kind.as_str()));
+    let namespaces = proved.map(ToString::to_string).collect();
+    Ok(Traces { mark: mark.to_owned(), superblocks: stores(zsched, mark)?, namespaces })
+}
+
+/// The file systems with this mark that a process has mounted and that store something, by st_dev.
+///
+/// # Errors
+/// ENOENT when the process is gone.
+pub fn stores(pid: i32, mark: &str) -> Result<Vec<u64>> {
+    let own = |mount: &Mount| mount.source == mark && matches!(mount.kind.as_str(), "overlay" | "tmpfs");
+    let found: BTreeSet<u64> = mounts(pid)?.into_iter().filter(own).map(|mount| mount.device).collect();
+    Ok(found.into_iter().collect())
+}
+
+/// The first of the traces of a zone that is still there; none: all of them are gone.
+pub fn left(traces: &Traces) -> Option<Left> {
+    let lives = |device: &&u64| sys::has_store(**device).unwrap_or(true) && !is_another(**device, &traces.mark);
     if let Some(device) = traces.superblocks.iter().find(lives) {
         return Some(Left::Superblock(*device));
     }
@@ -77,17 +89,79 @@ pub fn left(cgroup: &Path, traces: &Traces) -> Option<Left> {
     traces.namespaces.iter().find(held).map(|handle| Left::Namespace(handle.clone()))
 }
 
-/// Whether a zone beside the one with `cgroup` has a file system with this number mounted.
-fn is_of_another(cgroup: &Path, device: u64) -> bool {
-    let (Some(parent), own) = (cgroup.parent(), cgroup.file_name()) else { return false };
-    let folders = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-    let zones = folders(parent).filter(|path| path.file_name() != own);
-    let zones = zones.filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"zone.")));
-    // All processes of a leaf were born with one mount namespace, and those of a zone keep it.
-    let first = |leaf: std::path::PathBuf| {
-        let pids = std::fs::read_to_string(leaf.join("cgroup.procs")).unwrap_or_default();
-        pids.lines().next().and_then(|pid| pid.parse().ok())
-    };
-    let mut pids = zones.flat_map(|zone| folders(&zone).filter_map(first).collect::<Vec<i32>>());
-    pids.any(|pid| superblocks(pid).is_ok_and(|mounted| mounted.contains(&device)))
+/// Whether the superblock with this number is mounted somewhere, and nowhere with the mark: then it is another one. Each
+/// mount namespace is read once, by the first process that is found in it.
+fn is_another(device: u64, mark: &str) -> bool {
+    let (mut read, mut found) = (BTreeSet::new(), false);
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let namespace = std::fs::read_link(entry.path().join("ns/mnt")).ok();
+        if namespace.is_none_or(|namespace| !read.insert(namespace)) {
+            continue;
+        }
+        for mount in mounts(pid).unwrap_or_default().into_iter().filter(|mount| mount.device == device) {
+            if mount.source == mark {
+                return false;
+            }
+            found = true;
+        }
+    }
+    found
+}
+
+/// A line of mountinfo, as far as it matters here.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    device: u64,
+    kind: String,
+    source: String,
+}
+
+fn mounts(pid: i32) -> Result<Vec<Mount>> {
+    let path = format!("/proc/{pid}/mountinfo");
+    let text = std::fs::read(&path).at("read", &path)?;
+    Ok(text.split(|&b| b == b'\n').filter_map(|line| parse(&String::from_utf8_lossy(line))).collect())
+}
+
+fn parse(line: &str) -> Option<Mount> {
+    let (before, after) = line.split_once(" - ")?;
+    let (major, minor) = before.split(' ').nth(2)?.split_once(':')?;
+    let mut after = after.split(' ');
+    let (kind, source) = (after.next()?.to_owned(), after.next()?.to_owned());
+    Some(Mount { device: makedev(major.parse().ok()?, minor.parse().ok()?), kind, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_mountinfo() {
+        let line = "61 60 0:57 / /data rw,nodev master:1 - overlay reeve:d75c:web:7 rw,lowerdir=lower";
+        let mount = Mount { device: makedev(0, 57), kind: "overlay".into(), source: "reeve:d75c:web:7".into() };
+        assert_eq!(parse(line), Some(mount));
+        assert_eq!(parse("61 60 0:57 / /data"), None);
+    }
+
+    #[test]
+    fn what_is_mounted_is_seen_to_live_and_to_be_of_its_mark() {
+        let temporary = crate::mount::create("tmpfs", &[("source", "traces-test")], 0);
+        // Only root can make one.
+        let Ok(temporary) = temporary else { return };
+        let device = rustix::fs::fstat(&temporary).map(|stat| stat.st_dev).unwrap_or_default();
+        let traces = Traces { mark: "traces-test".into(), superblocks: vec![device], namespaces: Vec::new() };
+        assert_eq!(left(&traces), Some(Left::Superblock(device)), "held by a descriptor, in no mount table");
+        drop(temporary);
+        // A number that is given again at once is mounted nowhere or counts nothing; both are told apart elsewhere.
+    }
+
+    #[test]
+    fn a_number_that_is_anothers_now_does_not_count() {
+        let shm = mounts(std::process::id() as i32).unwrap_or_default();
+        let Some(mount) = shm.iter().find(|mount| mount.kind == "tmpfs") else { return };
+        let traces = Traces { mark: "no such mark".into(), superblocks: vec![mount.device], namespaces: Vec::new() };
+        assert_eq!(left(&traces), None, "{mount:?}");
+        let traces = Traces { mark: mount.source.clone(), ..traces };
+        assert_eq!(left(&traces), Some(Left::Superblock(mount.device)));
+    }
 }

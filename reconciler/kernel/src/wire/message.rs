@@ -224,10 +224,31 @@ fields! {
     }
 }
 
+impl PlatformSpec {
+    /// The mark of the platform's file systems: whose and which incarnation's they are.
+    pub fn mark(&self) -> String {
+        Traces::mark(&self.alias, self.zone_id)
+    }
+}
+
+impl Traces {
+    /// The mark of the file systems of a zone with this alias and ID.
+    pub fn mark(alias: &str, zone_id: u32) -> String {
+        format!("{alias}:{zone_id}")
+    }
+
+    /// No traces of file systems with this mark.
+    pub fn none(mark: String) -> Self {
+        Self { mark, superblocks: Vec::new(), namespaces: Vec::new() }
+    }
+}
+
 fields! {
     /// What tells whether anything of a platform lives on after its zsched.
     pub struct Traces {
-        /// The zone's own file systems, by st_dev.
+        /// What the zone's file systems say that they are made from.
+        pub mark: String,
+        /// Those of them that store something, by st_dev.
         pub superblocks: Vec<u64>,
         /// Handles of its namespaces, as text.
         pub namespaces: Vec<String>,
