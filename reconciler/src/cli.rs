@@ -108,6 +108,8 @@ enum Command {
     Login(login::Arguments),
     /// End a running zone's application environment; platform and ID stay (running > ready)
     Stop(imperative::Arguments),
+    /// Stop running zones and boot them again; platform and ID stay
+    Restart(imperative::Arguments),
     /// Take zones down to installed
     Halt(imperative::Arguments),
     /// Halt running zones and bring them up again, with new IDs
@@ -213,6 +215,7 @@ fn dispatch(context: &Context, global: &Global, command: Command) -> Done {
         Command::Logs(arguments) => logs::logs(context, &arguments),
         Command::Login(arguments) => login::login(context, &arguments),
         Command::Stop(arguments) => imperative::imperative(context, Goal::Stop, &arguments),
+        Command::Restart(arguments) => imperative::imperative(context, Goal::Restart, &arguments),
         Command::Halt(arguments) => imperative::imperative(context, Goal::Halt, &arguments),
         Command::Reboot(arguments) => imperative::imperative(context, Goal::Reboot, &arguments),
         Command::Retry(arguments) => imperative::retry(context, &arguments),

@@ -41,6 +41,8 @@ pub enum Goal {
     Stop,
     /// Whatever is up to installed.
     Halt,
+    /// running to ready to running: the ID and the platform stay.
+    Restart,
     /// running to running with a new ID.
     Reboot,
     /// configured to installed.
@@ -52,18 +54,19 @@ pub enum Goal {
 }
 
 impl Goal {
-    /// The transition of the table.
-    pub fn transition(self) -> Transition {
-        match self {
+    /// The transition of the table; none for a restart, which is two of them.
+    pub fn transition(self) -> Option<Transition> {
+        Some(match self {
             Self::Ready => Transition::Ready,
             Self::Boot => Transition::Boot,
             Self::Stop => Transition::Stop,
             Self::Halt => Transition::Halt,
+            Self::Restart => return None,
             Self::Reboot => Transition::Reboot,
             Self::Install => Transition::Install,
             Self::Uninstall => Transition::Uninstall,
             Self::Unconfigure => Transition::Unconfigure,
-        }
+        })
     }
 }
 

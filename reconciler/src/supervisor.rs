@@ -32,6 +32,8 @@ const SOCKET: &str = "zoneadmd.sock";
 /// How long a zoneadmd may take for an answer, beyond what the request itself allows. Its own waits (10 s for killed
 /// processes, 10 s for links) are shorter.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// No time at all.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// Descriptors that are handed to zoneadmd are first moved to numbers above those they end at.
 const SPARE: i32 = 10;
 
@@ -199,6 +201,9 @@ impl Zoneadmd {
 
     fn wait(&self, timeout: Duration) -> Result<bool> {
         let mut polled = [PollFd::new(&self.channel, PollFlags::IN)];
+        if !timeout.is_zero() && attention::pay(|| matches!(rustix::event::poll(&mut polled, Some(&NOW)), Ok(0))) {
+            return Ok(true);
+        }
         let deadline = Instant::now() + timeout;
         loop {
             let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok();
@@ -264,6 +269,36 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.reap(WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
         zombies::reap();
+    }
+}
+
+/// Waiting awake: an answer that comes within a few hundred microseconds would find a processor that was put to sleep, and
+/// waking it takes as long again (an interrupt to a halted virtual processor). One thread of the process at a time does it,
+/// and gives way to whoever else can run.
+mod attention {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
+    static PAID: AtomicBool = AtomicBool::new(false);
+    const SPAN: Duration = Duration::from_micros(1500);
+
+    /// Asks `is_missing` again and again, for a short while. True when what was waited for came.
+    pub fn pay(mut is_missing: impl FnMut() -> bool) -> bool {
+        if PAID.swap(true, Ordering::Acquire) {
+            return false;
+        }
+        let until = Instant::now() + SPAN;
+        let came = loop {
+            if !is_missing() {
+                break true;
+            }
+            if Instant::now() >= until {
+                break false;
+            }
+            std::thread::yield_now();
+        };
+        PAID.store(false, Ordering::Release);
+        came
     }
 }
 

@@ -2,6 +2,7 @@
 //! written first, then comes the effect, then the zone is looked at again: done is what was seen. Then it is recorded.
 
 mod down;
+mod restart;
 mod stage;
 mod up;
 
@@ -22,7 +23,7 @@ use crate::observe::ZoneSeen;
 use crate::progress::{Notice, Observer, StepPhase, StepProgress};
 use crate::store::zone::{Memory, ZoneFiles};
 use crate::supervisor::Zoneadmd;
-use stage::Stage;
+use stage::{Part, Stage};
 
 /// What a walk came to.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ pub fn walk(
             return walk.end(false);
         }
     };
-    if walk.files.journal(host.boot_id()) != walk.facts.journal {
+    if !walk.files.journal_is(walk.facts.journal.as_ref(), host.boot_id()) {
         walk.look(true);
         return walk.end(true);
     }
@@ -89,7 +90,15 @@ impl Walk<'_> {
     fn run(&mut self) {
         let stages = stage::stages(&self.plan.steps);
         let mut history: Option<HistoryEntry> = None;
-        for (index, stage) in stages.iter().enumerate() {
+        let mut stages = stages.iter().enumerate().peekable();
+        while let Some((index, stage)) = stages.next() {
+            if let Some((_, boot)) = stages.next_if(|(_, next)| stage.part == Part::Stop && next.part == Part::Boot) {
+                self.outcome.walked.extend(history.take());
+                if self.restart(stage, boot).is_err() {
+                    break;
+                }
+                continue;
+            }
             let started = Instant::now();
             let begun = crate::store::now();
             let from = self.state();
@@ -127,19 +136,19 @@ impl Walk<'_> {
 
     fn stage(&mut self, stage: &Stage) -> Result<()> {
         match stage.part {
-            stage::Part::Configure => self.configure(stage),
-            stage::Part::Install => self.install(stage),
-            stage::Part::Ready => self.ready(stage),
-            stage::Part::Boot => self.boot(stage),
-            stage::Part::Stop => self.stop(stage),
-            stage::Part::Halt => self.halt(stage),
-            stage::Part::Uninstall => self.uninstall(stage),
-            stage::Part::Unconfigure => self.unconfigure(stage),
-            stage::Part::Adopt => self.adopt(stage),
-            stage::Part::Limits => self.apply_limits(stage),
-            stage::Part::Links => self.repair_links(stage),
-            stage::Part::Record => self.record_manifest(stage),
-            stage::Part::Unknown => Err(Error::refused(format!("step {} is not known here", stage.first()))),
+            Part::Configure => self.configure(stage),
+            Part::Install => self.install(stage),
+            Part::Ready => self.ready(stage),
+            Part::Boot => self.boot(stage),
+            Part::Stop => self.stop(stage),
+            Part::Halt => self.halt(stage),
+            Part::Uninstall => self.uninstall(stage),
+            Part::Unconfigure => self.unconfigure(stage),
+            Part::Adopt => self.adopt(stage),
+            Part::Limits => self.apply_limits(stage),
+            Part::Links => self.repair_links(stage),
+            Part::Record => self.record_manifest(stage),
+            Part::Unknown => Err(Error::refused(format!("step {} is not known here", stage.first()))),
         }
     }
 
@@ -157,7 +166,7 @@ impl Walk<'_> {
             self.facts.journal = self.files.journal(self.host.boot_id());
             self.facts.halt_intent = self.facts.journal.as_ref().is_some_and(Entry::halt_intent);
         }
-        if stage.part == stage::Part::Halt {
+        if stage.part == Part::Halt {
             self.outcome.halt_blocked = Some((blocked_reason(error), blocked_message(error)));
         }
         self.outcome.failed = Some(error.to_string());

@@ -11,7 +11,7 @@ mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use request::{Refusal, request, take_down};
+pub use request::{Refusal, request, restart, take_down};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! What is wanted of one zone, as the planner needs it: the manifest as a document with its defaults filled in, and
 //! the few fields of it that decide where the zone goes. A recorded manifest is read by the same functions.
 
-use reeve_schema::manifest::{Net, Restart, Zone};
+use reeve_schema::manifest::{Init, Net, Restart, Zone};
 use reeve_schema::quantity::TimeSpan;
 use reeve_schema::{Deletion, DesiredState};
 use serde::de::DeserializeOwned;
@@ -75,6 +75,14 @@ pub fn deletion(manifest: &Value) -> Deletion {
     field(manifest, &["spec", "deletion"]).unwrap_or_default()
 }
 
+/// `spec.init`, for who needs nothing else of the manifest; the default where there is none.
+///
+/// # Errors
+/// Where it is no init, e.g. one that another version recorded.
+pub fn init(manifest: &Value) -> Result<Init, serde_json::Error> {
+    at(manifest, &["spec", "init"]).map_or_else(|| Ok(Init::default()), Init::deserialize)
+}
+
 /// `spec.init.restart`; always where the manifest does not say.
 pub fn restart_policy(manifest: &Value) -> Restart {
     field(manifest, &["spec", "init", "restart"]).unwrap_or_default()
@@ -82,7 +90,7 @@ pub fn restart_policy(manifest: &Value) -> Restart {
 
 /// `spec.init.haltTimeout` in milliseconds.
 pub fn halt_timeout_ms(manifest: &Value) -> u64 {
-    let default = reeve_schema::manifest::Init::default_halt_timeout;
+    let default = Init::default_halt_timeout;
     u64::from(field::<TimeSpan>(manifest, &["spec", "init", "haltTimeout"]).unwrap_or_else(default).millis())
 }
 

@@ -6,7 +6,7 @@ mod message;
 
 pub use codec::{Decode, Encode, Malformed, Reader, Writer};
 pub use message::{
-    Adoption, Control, EndOfInit, Event, FileSystem, FileSystemKind, InitSpec, Link, LoginSpec, PlatformSpec, Program,
+    Adoption, Control, EndOfInit, Event, FileSystem, FileSystemKind, Held, InitSpec, Link, LoginSpec, PlatformSpec, Program,
     Reply, Request, Snapshot, StepName, ZschedReply, ZschedRequest,
 };
 

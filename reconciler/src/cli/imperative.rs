@@ -1,4 +1,4 @@
-//! `stop`, `halt`, `reboot` and `retry`: what somebody asks of zones by name, whatever their manifests say.
+//! `stop`, `halt`, `restart`, `reboot` and `retry`: what somebody asks of zones by name, whatever their manifests say.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use reeve_state::lifecycle::state_name;
 use super::failure::{Failure, code_of, exit};
 use super::{Context, Done, output, progress, safe_text, zones};
 
-/// What `stop`, `halt` and `reboot` take.
+/// What `stop`, `halt`, `restart` and `reboot` take.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// The zones

@@ -6,7 +6,7 @@ use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::wire::Request;
 use reeve_state::journal::Phase;
 use reeve_state::plan::step_name;
-use reeve_state::{Fact, Transition, ZoneFacts, ZoneState};
+use reeve_state::{Fact, Transition, ZoneFacts, ZoneState, wanted};
 
 use super::Walk;
 use super::stage::{Part, Stage};
@@ -15,19 +15,18 @@ use crate::error::{Error, Result};
 use crate::install;
 use crate::resolve;
 use crate::store::ids::{IdRanges, ZoneIds};
-use crate::store::zone::typed;
 
 /// How long a zsched that was killed may take to be gone.
 const ENDED_WITHIN: Duration = Duration::from_secs(10);
 
 impl Walk<'_> {
     /// How init is asked to end: as the configuration says that the zone runs with.
-    fn ending(&self) -> (i32, u32, Duration) {
+    pub(super) fn ending(&self) -> (i32, u32, Duration) {
         let recorded = self.recorded.as_ref().map(|recorded| &recorded.manifest);
         let manifest = recorded.or(self.plan.manifest.as_ref());
-        let zone = manifest.and_then(|manifest| typed(&self.plan.name, manifest).ok());
-        // Without a configuration that can be read: SIGTERM and ten seconds, as the manifest's own default.
-        let (signal, timeout) = zone.map_or((15, Duration::from_secs(10)), |zone| resolve::ending(&zone));
+        // Without a configuration that can be read: as a manifest that says nothing of it.
+        let init = manifest.and_then(|manifest| wanted::init(manifest).ok()).unwrap_or_default();
+        let (signal, timeout) = resolve::ending(&init);
         (signal, u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX), timeout)
     }
 
@@ -41,13 +40,7 @@ impl Walk<'_> {
         self.memory.environment = None;
         let stopped = self.ask(&Request::Stop(signal, millis), timeout, &mut steps);
         if let Err(error) = &stopped {
-            tracing::warn!("zone {}: the stop cannot finish ({error}), so it becomes a halt", self.plan.name);
-            let halt = Stage {
-                part: Part::Halt,
-                transition: Some(Transition::Halt),
-                steps: step_name::HALT.iter().map(|name| (*name).to_owned()).collect(),
-            };
-            self.halt(&halt)?;
+            self.halt_instead(error)?;
         }
         let stopped = stopped?;
         self.hear();
@@ -57,6 +50,16 @@ impl Walk<'_> {
         self.must_be(Some(ZoneState::Ready))?;
         self.write_journal(stage, stage.last(), Phase::Done)?;
         self.commit(ZoneState::Ready)
+    }
+
+    /// Halts a zone whose environment could not be stopped: what is left of it must not stay on the platform.
+    pub(super) fn halt_instead(&mut self, error: &Error) -> Result<()> {
+        tracing::warn!("zone {}: the stop cannot finish ({error}), so it becomes a halt", self.plan.name);
+        self.halt(&Stage {
+            part: Part::Halt,
+            transition: Some(Transition::Halt),
+            steps: step_name::HALT.iter().map(|name| (*name).to_owned()).collect(),
+        })
     }
 
     pub(super) fn halt(&mut self, stage: &Stage) -> Result<()> {

@@ -40,7 +40,6 @@ struct Client {
 
 struct Server {
     zone: Option<Supervisor>,
-    id_base: Option<u32>,
     listener: Option<Channel>,
     clients: Vec<Client>,
     last_client: u64,
@@ -51,7 +50,7 @@ struct Server {
 /// Serves until the zone is halted, or until the controller goes away before there was a zone.
 pub fn serve(controller: Channel) -> Result<()> {
     let clients = vec![Client { number: 0, channel: controller }];
-    let mut server = Server { zone: None, id_base: None, listener: None, clients, last_client: 0, over: false };
+    let mut server = Server { zone: None, listener: None, clients, last_client: 0, over: false };
     while !server.over && (server.zone.is_some() || !server.clients.is_empty()) {
         server.turn()?;
     }
@@ -92,6 +91,7 @@ impl Server {
         self.tell_what_happened();
         if let Some(zone) = &mut self.zone {
             zone.clear_spent();
+            zone.prepare_next();
         }
         Ok(())
     }
@@ -213,7 +213,6 @@ impl Server {
                     self.zone = Some(zone);
                     return Err(error);
                 }
-                self.id_base = Some(spec.id_base);
                 self.begin(zone)?;
             }
             Request::Adopt(adoption) => {
@@ -222,14 +221,12 @@ impl Server {
                 self.begin(zone)?;
             }
             Request::Boot(init) => {
-                let id_base = self.id_base;
-                steps.run(StepName::Init, || self.zone()?.boot(&init, id_base))?;
+                steps.run(StepName::Init, || self.zone()?.boot(&init))?;
             }
             Request::Stop(signal, timeout) => self.stop(signal, timeout, steps)?,
             Request::Restart(signal, timeout, init) => {
-                let id_base = self.id_base;
                 self.stop(signal, timeout, steps)?;
-                steps.run(StepName::Init, || self.zone()?.boot(&init, id_base))?;
+                steps.run(StepName::Init, || self.zone()?.boot(&init))?;
             }
             Request::Halt(signal, timeout) => {
                 halt(self.zone()?, signal, Duration::from_millis(timeout.into()), steps)?;

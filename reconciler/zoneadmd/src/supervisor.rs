@@ -30,6 +30,10 @@ impl Process {
     /// Reads the process ID from what the kernel says of the descriptor.
     pub fn from_pidfd(pidfd: OwnedFd) -> Result<Self> {
         use std::os::fd::AsRawFd;
+        if let Ok(pid) = sys::pidfd_pid(pidfd.as_fd()) {
+            return Ok(Self { pid, pidfd });
+        }
+        // Before Linux 6.13.
         let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
         let text = std::fs::read_to_string(&path).at("read", &path)?;
         let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")).and_then(|pid| pid.trim().parse().ok());
@@ -67,6 +71,10 @@ pub struct Supervisor {
     pub last_end: Option<EndOfInit>,
     pub console: Option<ConsoleLog>,
     pub logins: Logins,
+    /// The cgroup of the next environment, with its number: made while nobody waits for it.
+    spare: Option<(u32, Cgroup)>,
+    /// First host ID of the zone's range, once zsched has said it.
+    id_base: Option<u32>,
     /// Cgroups of environments that ended and are still to be removed, which no request waits for.
     pub spent: Vec<Cgroup>,
     /// Ends of init that nobody has been told yet.
@@ -87,6 +95,8 @@ impl Supervisor {
             last_end: None,
             console: None,
             logins: Logins::default(),
+            spare: None,
+            id_base: None,
             spent: Vec::new(),
             untold: Vec::new(),
         }
@@ -96,9 +106,6 @@ impl Supervisor {
     pub fn adopt(adoption: Adoption) -> Result<Self> {
         let mut zone = Self::new(adoption);
         zone.links = network::host_ends(&mut Rtnl::open()?, &zone.adoption.alias)?;
-        for (number, _) in zone.leaves("env.") {
-            zone.last_number = zone.last_number.max(number);
-        }
         for (number, leaf) in zone.leaves("login.") {
             zone.logins.seen(number);
             // Whoever was logged in spoke to a zoneadmd that is gone; an empty leaf is what it left.
@@ -117,15 +124,15 @@ impl Supervisor {
     /// Learns from zsched what runs, and takes the console.
     pub fn greet(&mut self) -> Result<()> {
         let (reply, fds) = self.ask(&ZschedRequest::Hello, &[])?;
-        let ZschedReply::Here(running, last_end) = reply else { return Err(unexpected("Hello", &reply)) };
-        self.last_end = last_end;
+        let ZschedReply::Here(held) = reply else { return Err(unexpected("Hello", &reply)) };
+        (self.last_end, self.last_number, self.id_base) = (held.last_end, held.environment, Some(held.id_base));
         let mut fds = fds.into_iter();
-        if fds.len() > usize::from(running)
+        if fds.len() > usize::from(held.init)
             && let Some(master) = fds.next()
         {
             self.console = Some(ConsoleLog::open(master, self.run_folder())?);
         }
-        if let (true, Some(pidfd)) = (running, fds.next()) {
+        if let (true, Some(pidfd)) = (held.init, fds.next()) {
             let (number, init) = (self.last_number, Process::from_pidfd(pidfd)?);
             let cgroup = Cgroup::open(&self.leaf_path("env.", number))?;
             self.environment = Some(Environment { number, cgroup, init });
@@ -223,18 +230,43 @@ impl Supervisor {
         }
     }
 
+    /// Makes the cgroup of the next environment ahead of the request for it; where that fails, the request will tell.
+    pub fn prepare_next(&mut self) {
+        if self.spare.is_none() && self.zsched.is_some() {
+            self.spare = self.make_leaf().ok();
+        }
+    }
+
+    /// A cgroup that no environment had before, and its number.
+    fn make_leaf(&self) -> Result<(u32, Cgroup)> {
+        let mut number = self.last_number + 1;
+        let cgroup = loop {
+            match Cgroup::create_fresh(&self.leaf_path("env.", number)) {
+                // What is left of an earlier zoneadmd's.
+                Err(error) if error.errno() == Some(rustix::io::Errno::EXIST) => number += 1,
+                made => break made?,
+            }
+        };
+        match self.id_base.map_or(Ok(()), |owner| cgroup.delegate(owner)) {
+            Ok(()) => Ok((number, cgroup)),
+            Err(error) => {
+                let _ = cgroup.remove();
+                Err(error)
+            }
+        }
+    }
+
     /// Starts the application environment, in a cgroup of its own.
-    pub fn boot(&mut self, init: &InitSpec, id_base: Option<u32>) -> Result<()> {
+    pub fn boot(&mut self, init: &InitSpec) -> Result<()> {
         if self.environment.is_some() {
             return Err(Error::new("boot", &self.adoption.zone, "an init runs already"));
         }
-        let number = self.last_number + 1;
-        let cgroup = Cgroup::create_fresh(&self.leaf_path("env.", number))?;
+        let (number, cgroup) = match self.spare.take() {
+            Some(spare) => spare,
+            None => self.make_leaf()?,
+        };
         self.last_number = number;
-        if let Some(owner) = id_base {
-            cgroup.delegate(owner)?;
-        }
-        let started = self.ask(&ZschedRequest::Boot(init.clone()), &[cgroup.as_fd()]);
+        let started = self.ask(&ZschedRequest::Boot(number, init.clone()), &[cgroup.as_fd()]);
         let pidfd = started.and_then(|(reply, fds)| match (reply, fds.into_iter().next()) {
             (ZschedReply::Started, Some(pidfd)) => Ok(pidfd),
             (reply, _) => Err(unexpected("Boot", &reply)),

@@ -67,6 +67,21 @@ pub fn request(
     Ok(laid_out(facts, state, &path, manifest, format!("{transition} was asked for")))
 }
 
+/// The plan for a restart that somebody asks for: stop and boot, platform and zone ID stay (SEED T2b).
+///
+/// # Errors
+/// [`Refusal`]: the zone is not running, that is not known, or nothing says what to boot.
+pub fn restart(
+    wanted: Option<&Wanted>,
+    facts: &ZoneFacts,
+    recorded: Option<&Recorded>,
+) -> Result<ZonePlan, Refusal> {
+    let stop = request(Transition::Stop, wanted, facts, recorded)?;
+    let manifest = stop.manifest.as_ref().ok_or(Refusal::NoConfiguration { transition: Transition::Boot })?;
+    let path = [Transition::Stop, Transition::Boot];
+    Ok(laid_out(facts, Some(ZoneState::Running), &path, Some(manifest), "a restart was asked for".into()))
+}
+
 /// The plan that takes a zone down to Installed from wherever it is, or, with `purge`, removes it altogether. Where
 /// that is not known: a plan without a step and with the hold `Unknown`.
 pub fn take_down(purge: bool, facts: &ZoneFacts, recorded: Option<&Recorded>) -> ZonePlan {
