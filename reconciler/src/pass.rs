@@ -158,7 +158,7 @@ impl World {
 
     /// What is known of a zone that is to be looked at again.
     fn known(&self, zone: &str) -> Option<Known<'_>> {
-        let manifest = self.recorded.get(zone).map(|recorded| &recorded.manifest);
+        let manifest = self.recorded.get(zone).map(|recorded| &*recorded.manifest);
         Some(Known { facts: self.facts.zones.get(zone)?, manifest })
     }
 

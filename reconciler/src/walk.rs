@@ -182,7 +182,8 @@ impl Walk<'_> {
                 self.recorded = seen.recorded;
             }
         } else {
-            let manifest = self.plan.manifest.as_ref().or(self.recorded.as_ref().map(|recorded| &recorded.manifest));
+            let recorded = self.recorded.as_ref().map(|recorded| &*recorded.manifest);
+            let manifest = self.plan.manifest.as_deref().or(recorded);
             self.host.looker().kernel(&mut self.facts, manifest);
         }
         // What is remembered is what this walk has; only it writes while it has the lock.

@@ -5,6 +5,7 @@ mod link;
 mod price;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use price::{PRICES, price_of};
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use crate::wanted::{self, Wanted};
 #[serde(rename_all = "camelCase")]
 pub struct Recorded {
     /// The manifest that the zone was made from, as [`crate::plan::ZonePlan::manifest`] had it.
-    pub manifest: Value,
+    pub manifest: Arc<Value>,
     /// Digest of the manifest.
     pub digest: String,
     /// The state that the last finished step ended in.

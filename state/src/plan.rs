@@ -10,6 +10,7 @@ mod words;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use request::{Refusal, request, restart, take_down};
 use serde::{Deserialize, Serialize};
@@ -123,7 +124,7 @@ pub struct ZonePlan {
     pub hold: Option<Hold>,
     /// The manifest that the steps use, and that `writeConfiguration` and `record` write: the desired one, but fields
     /// that wait for a confirmation are as recorded. `None` where nothing is brought up or written.
-    pub manifest: Option<Value>,
+    pub manifest: Option<Arc<Value>>,
     /// Digest of the desired manifest.
     pub digest: Option<String>,
     /// Zones whose teardown must be done before this zone's bring-up begins: they still hold what it needs.

@@ -158,7 +158,7 @@ pub fn status(input: &Input<'_>) -> ZoneStatus {
         zsched_pid: facts.zsched.known().map(|p| p.pid),
         zoneadmd_pid: facts.zoneadmd.known().map(|p| p.pid),
         addresses: addresses(input),
-        zonepath: facts.zonepath.clone().or_else(|| manifest.and_then(wanted::zonepath).map(String::from)),
+        zonepath: facts.zonepath.clone().or_else(|| manifest.and_then(|manifest| wanted::zonepath(manifest)).map(String::from)),
         desired: wanted.map(Wanted::goal),
         manifest_digest: wanted.map(|w| w.digest.clone()),
         source: wanted.and_then(|w| w.source.clone()),
@@ -176,7 +176,7 @@ fn addresses(input: &Input<'_>) -> Vec<String> {
         return links.iter().flat_map(|link| link.addresses.clone().unwrap_or_default()).collect();
     }
     let manifest = input.recorded.map(|r| &r.manifest).or(input.wanted.map(|w| &w.manifest));
-    let nets = manifest.map(wanted::net).unwrap_or_default();
+    let nets = manifest.map(|manifest| wanted::net(manifest)).unwrap_or_default();
     nets.iter().filter_map(|net| net.address).map(|address| address.to_string()).collect()
 }
 

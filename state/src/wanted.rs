@@ -1,6 +1,8 @@
 //! What is wanted of one zone, as the planner needs it: the manifest as a document with its defaults filled in, and
 //! the few fields of it that decide where the zone goes. A recorded manifest is read by the same functions.
 
+use std::sync::Arc;
+
 use reeve_schema::manifest::{Init, Net, Restart, Zone};
 use reeve_schema::quantity::TimeSpan;
 use reeve_schema::{Deletion, DesiredState};
@@ -17,7 +19,7 @@ pub struct Wanted {
     /// The name.
     pub name: String,
     /// The manifest ([`Zone`] as JSON), with `spec.zonepath` and `spec.hostname` filled in.
-    pub manifest: Value,
+    pub manifest: Arc<Value>,
     /// Digest of the manifest.
     pub digest: String,
     /// Where the manifest came from, for people: a path or a commit.
@@ -34,7 +36,7 @@ impl Wanted {
             spec.insert("zonepath".into(), zone.zonepath(zonepaths).into());
             spec.insert("hostname".into(), zone.hostname().into());
         }
-        Wanted { name: zone.name().to_string(), manifest, digest: digest.to_owned(), source }
+        Wanted { name: zone.name().to_string(), manifest: Arc::new(manifest), digest: digest.to_owned(), source }
     }
 
     /// The state that the manifest wants.

@@ -263,7 +263,7 @@ impl ZoneFiles {
         memory.recorded.clone().or_else(|| {
             let configured = configured.filter(|configured| configured.boot_id != boot_id)?;
             Some(Recorded {
-                manifest: configured.manifest.clone(),
+                manifest: configured.manifest.clone().into(),
                 state: wanted::goal(&configured.manifest).max(ZoneState::Installed),
                 boot_id: configured.boot_id.clone(),
                 zone_id: None,

@@ -73,7 +73,7 @@ impl Walk<'_> {
         if let Some(zoneadmd) = self.zoneadmd.take() {
             zoneadmd.wait_end();
         }
-        let manifest = self.recorded.as_ref().map(|recorded| &recorded.manifest);
+        let manifest = self.recorded.as_ref().map(|recorded| &*recorded.manifest);
         if !self.host.looker().is_gone(&mut self.facts, manifest) {
             self.look(true);
         }

@@ -25,10 +25,10 @@ use crate::supervisor::Zoneadmd;
 impl Walk<'_> {
     /// The manifest that this walk brings up: the plan's, or else the recorded one.
     pub(super) fn manifest(&self) -> Result<&Value> {
-        let recorded = self.recorded.as_ref().map(|recorded| &recorded.manifest);
+        let recorded = self.recorded.as_ref().map(|recorded| &*recorded.manifest);
         self.plan
             .manifest
-            .as_ref()
+            .as_deref()
             .or(recorded)
             .ok_or_else(|| Error::refused("there is no configuration to do it from"))
     }

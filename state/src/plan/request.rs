@@ -1,5 +1,7 @@
 //! Plans for what a person asks for by name, without a look at what the manifest wants.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::steps::{Work, steps};
@@ -110,13 +112,13 @@ fn laid_out(
     facts: &ZoneFacts,
     state: Option<ZoneState>,
     path: &[Transition],
-    manifest: Option<&Value>,
+    manifest: Option<&Arc<Value>>,
     reason: String,
 ) -> ZonePlan {
     let active = state.is_some_and(ZoneState::is_active);
     let adopt = (active && !path.is_empty() && facts.zoneadmd.is_absent()).then_some(Work::Live(step_name::ADOPT));
     let work: Vec<Work> = adopt.into_iter().chain(path.iter().copied().map(Work::Transition)).collect();
-    let (steps, to) = steps(state, &work, wanted::halt_timeout_ms(manifest.unwrap_or(&Value::Null)));
+    let (steps, to) = steps(state, &work, wanted::halt_timeout_ms(manifest.map_or(&Value::Null, Arc::as_ref)));
     ZonePlan {
         name: facts.name.clone(),
         from: derive_state(facts),

@@ -1,6 +1,6 @@
 //! The plan for one zone: where it goes, how far down it must come on the way, and what it does as it is.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use reeve_schema::Deletion;
 use serde_json::Value;
@@ -138,7 +138,7 @@ impl Subject<'_> {
             return self.empty(derive_state(self.facts), state);
         }
         let current = self.recorded.map(|r| &r.manifest).or(self.wanted.map(|w| &w.manifest));
-        let halt_timeout = wanted::halt_timeout_ms(current.unwrap_or(&Value::Null));
+        let halt_timeout = wanted::halt_timeout_ms(current.map_or(&Value::Null, Arc::as_ref));
         let (steps, to) = steps(state, work, halt_timeout);
         let mut plan = self.empty(derive_state(self.facts), to);
         plan.steps = steps;
@@ -181,7 +181,7 @@ impl Subject<'_> {
         plan.hold = course.hold;
         plan.reason = reason(&plan, &differences);
         plan.differences = differences;
-        plan.manifest = (!plan.steps.is_empty()).then(|| manifest.into_owned());
+        plan.manifest = (!plan.steps.is_empty()).then_some(manifest);
         plan
     }
 
@@ -207,12 +207,12 @@ impl Subject<'_> {
     }
 
     /// The wanted manifest, with the fields that wait as they are recorded.
-    fn effective<'w>(&self, wanted: &'w Wanted, waiting: &[String]) -> Cow<'w, Value> {
+    fn effective(&self, wanted: &Wanted, waiting: &[String]) -> Arc<Value> {
         let recorded = match self.recorded {
             Some(recorded) if !waiting.is_empty() => recorded,
-            _ => return Cow::Borrowed(&wanted.manifest),
+            _ => return Arc::clone(&wanted.manifest),
         };
-        let mut manifest = wanted.manifest.clone();
+        let mut manifest = Value::clone(&wanted.manifest);
         if let Some(spec) = manifest.get_mut("spec").and_then(Value::as_object_mut) {
             for field in waiting {
                 match recorded.manifest["spec"].get(field) {
@@ -221,7 +221,7 @@ impl Subject<'_> {
                 }
             }
         }
-        Cow::Owned(manifest)
+        Arc::new(manifest)
     }
 
     /// How far down and how far up.
@@ -322,7 +322,7 @@ impl Subject<'_> {
     /// Whether the record does not say what the plan makes of the zone. Without a zone there is no record yet: configure
     /// writes it. Where files have gone, the record is what tells that there were some.
     fn is_to_be_recorded(&self, course: &Course, wanted: &Wanted, manifest: &Value) -> bool {
-        let recorded = self.recorded.is_some_and(|r| r.digest == wanted.digest && r.manifest == *manifest);
+        let recorded = self.recorded.is_some_and(|r| r.digest == wanted.digest && *r.manifest == *manifest);
         !recorded && height(course.bottom) > 0 && course.hold != Some(Hold::FilesGone)
     }
 }
