@@ -158,7 +158,10 @@ pub fn status(input: &Input<'_>) -> ZoneStatus {
         zsched_pid: facts.zsched.known().map(|p| p.pid),
         zoneadmd_pid: facts.zoneadmd.known().map(|p| p.pid),
         addresses: addresses(input),
-        zonepath: facts.zonepath.clone().or_else(|| manifest.and_then(|manifest| wanted::zonepath(manifest)).map(String::from)),
+        zonepath: facts
+            .zonepath
+            .clone()
+            .or_else(|| manifest.and_then(|manifest| wanted::zonepath(manifest)).map(String::from)),
         desired: wanted.map(Wanted::goal),
         manifest_digest: wanted.map(|w| w.digest.clone()),
         source: wanted.and_then(|w| w.source.clone()),

@@ -6,8 +6,8 @@ mod message;
 
 pub use codec::{Decode, Encode, Malformed, Reader, Writer};
 pub use message::{
-    Adoption, Control, EndOfInit, Event, FileSystem, FileSystemKind, Held, InitSpec, Link, LoginSpec, PlatformSpec, Program,
-    Reply, Request, Snapshot, StepName, ZschedReply, ZschedRequest,
+    Adoption, Control, EndOfInit, Event, FileSystem, FileSystemKind, Held, InitSpec, Link, LoginSpec, PlatformSpec,
+    Program, Reply, Request, Snapshot, StepName, ZschedReply, ZschedRequest,
 };
 
 /// Version of the messages; the first byte of each. A zoneadmd of another version is replaced, the zone stays.

@@ -212,12 +212,7 @@ impl Walk<'_> {
     }
 
     /// Asks zoneadmd and tells of its steps. A zoneadmd that went away is forgotten.
-    pub(super) fn ask(
-        &mut self,
-        request: &Request,
-        allowed: Duration,
-        steps: &mut Steps,
-    ) -> Result<Snapshot> {
+    pub(super) fn ask(&mut self, request: &Request, allowed: Duration, steps: &mut Steps) -> Result<Snapshot> {
         self.ask_noting(request, allowed, steps, &mut |_, _| {})
     }
 

@@ -73,11 +73,7 @@ pub fn request(
 ///
 /// # Errors
 /// [`Refusal`]: the zone is not running, that is not known, or nothing says what to boot.
-pub fn restart(
-    wanted: Option<&Wanted>,
-    facts: &ZoneFacts,
-    recorded: Option<&Recorded>,
-) -> Result<ZonePlan, Refusal> {
+pub fn restart(wanted: Option<&Wanted>, facts: &ZoneFacts, recorded: Option<&Recorded>) -> Result<ZonePlan, Refusal> {
     let stop = request(Transition::Stop, wanted, facts, recorded)?;
     let manifest = stop.manifest.as_ref().ok_or(Refusal::NoConfiguration { transition: Transition::Boot })?;
     let path = [Transition::Stop, Transition::Boot];
