@@ -13,8 +13,8 @@ use reeve_state::audit::Finding;
 use reeve_state::observed::derive_state;
 use reeve_state::plan::{Plan, ZonePlan};
 use reeve_state::status::HostStatus;
-use reeve_state::wanted::Wanted;
-use reeve_state::{Fact, HostFacts, Timestamp, Transition, ZoneState};
+use reeve_state::wanted;
+use reeve_state::{Fact, HostFacts, Timestamp, Transition, ZoneFacts, ZoneState};
 
 use crate::error::{Error, Result};
 use crate::install;
@@ -189,21 +189,17 @@ impl Host {
         self.looker().host(&mut std::iter::empty()).facts
     }
 
-    /// What would be done for this set, and why. Takes no lock, touches nothing.
-    pub fn plan(&self, set: &ManifestSet) -> Planned {
-        let wanted = desired::wanted(set, self.places());
-        let (world, findings) = self.look_and_plan(wanted);
+    /// What would be done for this set, and why. `source` is the file or folder that it is from: zones that came from
+    /// elsewhere are left out. Takes no lock, touches nothing.
+    pub fn plan(&self, set: &ManifestSet, source: &Path) -> Planned {
+        let aim = Aim::Manifests { source: source.to_owned(), follows: false };
+        let mut world = World::new(self, aim, desired::wanted(set, self.places()));
+        let findings = pass::look_only(self, &mut world);
         let mut zones: Vec<ZonePlan> = world.plans.into_values().collect();
         // As the planner arranges them: who is torn down first.
         let is_up = |plan: &ZonePlan| !plan.path.iter().any(|t| matches!(t, Transition::Halt | Transition::Stop));
         zones.sort_by_key(is_up);
         Planned { facts: world.facts, plan: Plan { zones }, findings }
-    }
-
-    fn look_and_plan(&self, wanted: BTreeMap<String, Wanted>) -> (World, Vec<Finding>) {
-        let mut world = World::new(self, Aim::Manifests, wanted);
-        let findings = pass::look_only(self, &mut world);
-        (world, findings)
     }
 
     /// The status of every zone, from the kernel and from what the last walks left. Takes no lock.
@@ -214,6 +210,17 @@ impl Host {
             pass::status_now(facts, seen.memories.get(&facts.name), seen.recorded.get(&facts.name), kept)
         });
         HostStatus::new(items.collect())
+    }
+
+    /// The zones whose recorded manifest is the file `source`, or was below that folder.
+    pub fn zones_from(&self, source: &Path) -> Vec<String> {
+        let source = source.to_string_lossy();
+        let from_there = |facts: &ZoneFacts| {
+            let place = facts.configured.known().and_then(|configured| configured.source.as_deref());
+            place.is_some_and(|place| wanted::is_from(place, &source))
+        };
+        let zones = self.observe().zones.into_values().filter(from_there);
+        zones.map(|facts| facts.name).collect()
     }
 
     /// The recorded configuration of a zone (`zone.json`) as a manifest; none when it is not configured.
@@ -245,10 +252,19 @@ impl Host {
     }
 
     /// Walks every zone of the set to where it should be, several at once, until each is there, waits for longer than
-    /// `patience`, or cannot go on.
-    pub fn apply(&self, _lock: &Lock, set: &ManifestSet, patience: Duration, observer: &Observer) -> Outcome {
+    /// `patience`, or cannot go on. `source` is the file or folder that the set is from: a zone without a manifest is let
+    /// go only if it came from there.
+    pub fn apply(
+        &self,
+        _lock: &Lock,
+        set: &ManifestSet,
+        source: &Path,
+        patience: Duration,
+        observer: &Observer,
+    ) -> Outcome {
         let wanted = desired::wanted(set, self.places());
-        run::once(self, Aim::Manifests, wanted, patience, observer)
+        let aim = Aim::Manifests { source: source.to_owned(), follows: false };
+        run::once(self, aim, wanted, patience, observer)
     }
 
     /// Walks a plan that was made earlier, and nothing else.

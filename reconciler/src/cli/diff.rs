@@ -39,7 +39,7 @@ struct Differing<'a> {
 pub fn diff(context: &Context, arguments: &Arguments) -> Done {
     let set = arguments.manifests.load(context)?;
     let host = context.host()?;
-    let planned = host.plan(&set);
+    let planned = host.plan(&set, &arguments.manifests.source());
     let differing: Vec<&ZonePlan> = planned.plan.zones.iter().filter(|zone| differs(zone)).collect();
     let format = arguments.format.format;
     match format {
@@ -142,6 +142,7 @@ fn leaves<'v>(field: &str, from: &'v Value, to: &'v Value) -> Vec<(String, &'v V
 fn own_words(field: &str) -> Option<&'static str> {
     Some(match field {
         "digest" => "the manifest was changed",
+        "source" => "the manifest is in another file than before",
         "record" => "nothing is recorded of the zone: it is taken over as it is",
         "zoneadmd" => "zoneadmd is gone: a new one takes the zone over",
         "platform" => "the virtual platform is not whole",

@@ -42,7 +42,7 @@ pub fn imperative(context: &Context, goal: Goal, arguments: &Arguments) -> Done 
     }
     for zone in &outcome.zones {
         tell(context, zone)?;
-        if let Some(next) = told_of_controller(context, zone) {
+        if let Some(next) = told_of_controller(context, &host, zone) {
             output::complain(&format!("{}: {next}", zone.zone));
         }
     }
@@ -85,9 +85,9 @@ fn tell(context: &Context, zone: &ZoneOutcome) -> Result<(), Failure> {
 }
 
 /// What was asked for may be against what a controller keeps the zone at: what it will do.
-pub fn told_of_controller(context: &Context, zone: &ZoneOutcome) -> Option<String> {
+pub fn told_of_controller(context: &Context, host: &Host, zone: &ZoneOutcome) -> Option<String> {
     let info = zones::controller(context).filter(|_| !context.quiet)?;
-    let next = zones::controller_next(context, &info, &zone.zone, zone.state);
+    let next = zones::controller_next(context, host, &info, &zone.zone, zone.state);
     Some(format!("recorded as an event; {}", safe_text::line(&next)))
 }
 

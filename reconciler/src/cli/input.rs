@@ -23,13 +23,22 @@ impl Manifests {
     /// # Errors
     /// What could not be read, or every problem at once.
     pub fn load(&self, context: &Context) -> Result<ManifestSet, Failure> {
+        let set = self.read(context)?;
+        if set.zones.is_empty() && !context.quiet {
+            output::complain(&format!("{} has no manifest: no zone is wanted", self.path.display()));
+        }
+        Ok(set)
+    }
+
+    /// The same, and says nothing where there is none.
+    ///
+    /// # Errors
+    /// As [`Manifests::load`].
+    pub fn read(&self, context: &Context) -> Result<ManifestSet, Failure> {
         let mut set = load(context, std::slice::from_ref(&self.path))?;
         // Problems are shown by the path that was given; what is kept must mean the same from everywhere.
         for zone in set.zones.values_mut() {
             zone.origin.file = absolute(Path::new(&zone.origin.file)).display().to_string();
-        }
-        if set.zones.is_empty() && !context.quiet {
-            output::complain(&format!("{} has no manifest: no zone is wanted", self.path.display()));
         }
         Ok(set)
     }

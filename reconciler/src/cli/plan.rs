@@ -77,7 +77,7 @@ pub fn plan(context: &Context, arguments: &Arguments) -> Done {
     let set = to.load(context)?;
     let planned = match &from {
         Some(from) => files::plan_between(&context.places, from, &set),
-        None => context.host()?.plan(&set),
+        None => context.host()?.plan(&set, &to.source()),
     };
     let format = arguments.format.format;
     match format {
