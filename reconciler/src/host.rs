@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -122,6 +123,8 @@ pub struct Inner {
     places: Places,
     looker: Looker,
     zoneadmd_cgroup: OnceLock<Cgroup>,
+    /// Whether the controllers were handed down to it, as far as the host has them.
+    handed_down: AtomicBool,
     preparing: Mutex<()>,
 }
 
@@ -154,12 +157,18 @@ impl Inner {
     /// # Errors
     /// A cgroup that could not be made.
     pub fn zoneadmd_cgroup(&self) -> Result<&Cgroup> {
-        if let Some(cgroup) = self.zoneadmd_cgroup.get() {
+        if let (Some(cgroup), true) = (self.zoneadmd_cgroup.get(), self.handed_down.load(Ordering::Relaxed)) {
             return Ok(cgroup);
         }
         let _one = self.preparing.lock();
-        if self.zoneadmd_cgroup.get().is_none() {
-            let _ = self.zoneadmd_cgroup.set(cgroup::prepare(&self.places)?);
+        if !self.handed_down.load(Ordering::Relaxed) {
+            // What is in the way of the controllers may have gone since.
+            let prepared = cgroup::prepare(&self.places)?;
+            self.handed_down.store(prepared.blocked.is_none(), Ordering::Relaxed);
+            if let (Some(blocked), None) = (prepared.blocked, self.zoneadmd_cgroup.get()) {
+                tracing::warn!("no limits for zones: {}; {}", blocked.what, blocked.todo);
+            }
+            let _ = self.zoneadmd_cgroup.set(prepared.zoneadmds);
         }
         self.zoneadmd_cgroup.get().ok_or_else(|| Error::refused("the cgroup of the zoneadmds is not there"))
     }
@@ -181,7 +190,13 @@ impl Host {
         // Descriptors are held of every zone's processes. What is started gets the old limit back.
         places::raise_descriptor_limit();
         let looker = Looker::new(&places)?;
-        Ok(Self(Arc::new(Inner { places, looker, zoneadmd_cgroup: OnceLock::new(), preparing: Mutex::new(()) })))
+        Ok(Self(Arc::new(Inner {
+            places,
+            looker,
+            zoneadmd_cgroup: OnceLock::new(),
+            handed_down: AtomicBool::new(false),
+            preparing: Mutex::new(()),
+        })))
     }
 
     /// Everything that is there, in one look at the kernel and the state folder. Takes no lock.

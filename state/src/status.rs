@@ -306,9 +306,7 @@ fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
         Some(Hold::Backoff { .. }) => not("Backoff".into(), &plan.reason),
         Some(Hold::Conflict { .. }) => not("Conflict".into(), &plan.reason),
         Some(Hold::Suspended) => not("Suspended".into(), &plan.reason),
-        Some(
-            Hold::AwaitingConfirmation { .. } | Hold::FilesGone | Hold::Unknown { .. } | Hold::OtherSource { .. },
-        ) => {
+        Some(Hold::AwaitingConfirmation { .. } | Hold::FilesGone | Hold::Unknown { .. } | Hold::OtherSource { .. }) => {
             not("Held".into(), &plan.reason)
         }
         None if !plan.steps.is_empty() => not("InProgress".into(), &plan.reason),

@@ -205,7 +205,6 @@ fn check_bridges(checks: &mut Checks, zone: &Zone) {
 
 /// A limit that is written in a manifest and that the host cannot enforce would be a promise that is not kept.
 fn check_limits(checks: &mut Checks, places: &Places, zone: &Zone) {
-    let offered = crate::cgroup::controllers(places);
     let spec = &zone.spec;
     let needs = [
         ("cappedMemory", spec.capped_memory.is_some(), "memory"),
@@ -213,15 +212,28 @@ fn check_limits(checks: &mut Checks, places: &Places, zone: &Zone) {
         ("cappedCpu", spec.capped_cpu.is_some(), "cpu"),
         ("cpuShares", spec.cpu_shares.is_some(), "cpu"),
     ];
+    if !needs.iter().any(|(_, written, _)| *written) {
+        return;
+    }
+    let offered = crate::cgroup::offered(places);
     for (field, written, controller) in needs {
-        if written && !offered.iter().any(|name| name == controller) {
-            checks.refuse(
+        if !written || offered.controllers.iter().any(|name| name == controller) {
+            continue;
+        }
+        match &offered.blocked {
+            Some(blocked) if blocked.what.contains(controller) => {
+                checks.refuse(
+                    format!("spec.{field} needs the controller `{controller}`: {}", blocked.what),
+                    &blocked.todo,
+                );
+            }
+            _ => checks.refuse(
                 format!("spec.{field} needs the cgroup v2 controller `{controller}`, which this host does not offer"),
                 format!(
                     "boot with systemd.unified_cgroup_hierarchy=1 (or free the controller from cgroup v1), \
                      or take spec.{field} out"
                 ),
-            );
+            ),
         }
     }
 }

@@ -100,10 +100,8 @@ impl Engine {
             let reason = if entry.failed() { "WalkFailed" } else { "Walked" };
             let Some(count) = self.repeats.count(zone, entry) else { continue };
             let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
-            let message = format!(
-                "{}: {from} > {to} in {} ms: {}{times}",
-                entry.transition, entry.took_ms, entry.outcome
-            );
+            let message =
+                format!("{}: {from} > {to} in {} ms: {}{times}", entry.transition, entry.took_ms, entry.outcome);
             let event = HostEvent { at: entry.at, zone: Some(zone.to_owned()), reason: reason.into(), message };
             events::add(self.host.places().state(), &event);
         }

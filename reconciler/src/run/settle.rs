@@ -94,9 +94,7 @@ fn result(engine: &Engine, zone: &str) -> ZoneResult {
     match &plan.hold {
         Some(Hold::Unknown { why }) => ZoneResult::Failed(why.clone()),
         Some(Hold::FilesGone) => ZoneResult::Blocked(plan.reason.clone()),
-        Some(
-            Hold::AwaitingConfirmation { .. } | Hold::Backoff { .. } | Hold::Suspended | Hold::OtherSource { .. },
-        ) => {
+        Some(Hold::AwaitingConfirmation { .. } | Hold::Backoff { .. } | Hold::Suspended | Hold::OtherSource { .. }) => {
             ZoneResult::Waiting(plan.reason.clone())
         }
         Some(Hold::Conflict { .. }) => ZoneResult::Waiting(plan.reason.clone()),

@@ -25,14 +25,8 @@ pub fn plan_between(places: &Places, from: &ManifestSet, to: &ManifestSet) -> Pl
         bridges: Fact::Absent,
     };
     let policies = BTreeMap::new();
-    let input = Input {
-        wanted: &to,
-        source: None,
-        facts: &facts,
-        recorded: &recorded,
-        policies: &policies,
-        now: Timestamp(0),
-    };
+    let input =
+        Input { wanted: &to, source: None, facts: &facts, recorded: &recorded, policies: &policies, now: Timestamp(0) };
     let plan = plan::plan(&input);
     let gone = from.values().filter(|zone| !to.contains_key(&zone.name));
     let destroy = gone.filter(|zone| wanted::deletion(&zone.manifest) == Deletion::Delete);
@@ -60,7 +54,10 @@ fn facts(zone: &Wanted, to: Option<&Wanted>) -> ZoneFacts {
     // Whether limits and links are as they should be cannot be seen in files: no difference follows from it.
     let unseen = "only manifests are compared";
     ZoneFacts {
-        configured: Fact::Known(RecordedConfig { digest: zone.digest.clone(), source: to.and_then(|to| to.source.clone()) }),
+        configured: Fact::Known(RecordedConfig {
+            digest: zone.digest.clone(),
+            source: to.and_then(|to| to.source.clone()),
+        }),
         installed: Fact::Known(InstalledFacts { at: Timestamp(0) }),
         zonepath: wanted::zonepath(&zone.manifest).map(str::to_owned),
         zoneadmd: when(up),
