@@ -104,7 +104,10 @@ fn one_controller_a_state_folder_and_the_second_says_who_holds_it() {
     // An imperative command is recorded and says what the controller will do.
     let stop = host.reeve(&["stop", "z"]);
     assert!(stop.status.success(), "{}", shown(&stop));
-    assert!(shown(&stop).contains("controller"), "{}", shown(&stop));
+    assert_eq!(shown(&stop).matches("controller").count(), 1, "once: {}", shown(&stop));
+    let unknown = host.reeve(&["halt", "y"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(shown(&unknown).contains("there is z"), "which there are: {}", shown(&unknown));
     host.wait("z", "running again", |status| status["state"] == "running" && status["initPid"] != before["initPid"]);
     host.finish();
 }
