@@ -69,13 +69,7 @@ impl GitSource {
             return Err(Error::refused(format!("{self} names a path already; leave {} out", path.display())));
         }
         let top = top()?;
-        let absolute = std::path::absolute(path).on("realpath", path)?;
-        // What is only in git has no canonical name; its folder may have one.
-        let known = std::fs::canonicalize(&absolute).or_else(|_| {
-            let (folder, name) = (absolute.parent().unwrap_or(&top), absolute.file_name().unwrap_or_default());
-            std::fs::canonicalize(folder).map(|folder| folder.join(name))
-        });
-        let absolute = known.unwrap_or(absolute);
+        let absolute = crate::source::absolute(path);
         let below = absolute
             .strip_prefix(&top)
             .map_err(|_| Error::refused(format!("{} is not in the repository {}", path.display(), top.display())))?;

@@ -139,6 +139,21 @@ impl Reader {
     }
 }
 
+/// The one name of a path, whatever it is called from wherever: absolute, and without symbolic links as far as it is
+/// there.
+pub fn absolute(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let known = absolute.ancestors().find_map(|folder| Some((folder, fs::canonicalize(folder).ok()?)));
+    match known {
+        Some((folder, known)) => match absolute.strip_prefix(folder) {
+            Ok(rest) if rest.as_os_str().is_empty() => known,
+            Ok(rest) => known.join(rest),
+            Err(_) => absolute,
+        },
+        None => absolute,
+    }
+}
+
 fn too_deep(shown: &str) -> Error {
     Error::refused(format!("{shown}: folders nest deeper than {DEPTH_MAX}"))
 }
@@ -178,6 +193,17 @@ mod tests {
         let texts: Vec<String> = read(dir.path()).unwrap().into_iter().map(|file| file.text).collect();
         assert_eq!(texts, ["a.yml", "b.yaml", "sub/c.yaml"]);
         assert_eq!(read(&dir.path().join("b.yaml")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_path_has_one_name_also_where_its_end_is_gone() {
+        let dir = folder();
+        let top = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir(top.join("real")).unwrap();
+        std::os::unix::fs::symlink("real", top.join("link")).unwrap();
+        for (path, is) in [("link", "real"), ("link/gone/too", "real/gone/too"), ("real/../link/gone", "real/gone")] {
+            assert_eq!(absolute(&top.join(path)), top.join(is), "{path}");
+        }
     }
 
     #[test]
