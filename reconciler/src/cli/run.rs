@@ -10,7 +10,7 @@ use super::failure::{Failure, exit};
 use super::live::Block;
 use super::progress::{Display, EventLines, Teller};
 use super::view::View;
-use super::{Context, Done, apply, input, output};
+use super::{Context, Done, apply, output};
 
 /// What `run` takes.
 #[derive(clap::Args, Debug)]
