@@ -45,7 +45,8 @@ fn zones(context: &Context, host: &Host, manifests: &Manifests, source: &Path) -
     let mut names: BTreeSet<String> = host.zones_from(source).into_iter().collect();
     match manifests.read(context) {
         Ok(set) => names.extend(set.zones.keys().map(ToString::to_string)),
-        Err(error) if names.is_empty() => return Err(error),
+        // A path that cannot be read and that no zone is from is one that was not meant.
+        Err(error) if names.is_empty() && !error.plain => return Err(error),
         Err(error) => {
             error.print();
             output::complain("the zones that were made from there are taken down:");
