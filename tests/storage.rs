@@ -108,7 +108,7 @@ fn the_zonepath_is_checked_at_every_ready() {
 
 #[test]
 fn a_platform_that_could_not_be_built_leaves_nothing_and_comes_up_when_its_cause_is_gone() {
-    let host = Host::new("unbuilt");
+    let mut host = Host::new("unbuilt");
     let link = host.folder().join("link");
     std::os::unix::fs::symlink("gone", &link).expect("symlink");
     let spec = format!("fs:\n  - dir: /srv/shared\n    type: loopback\n    special: {}\n{SLEEPER}", link.display());
@@ -121,8 +121,21 @@ fn a_platform_that_could_not_be_built_leaves_nothing_and_comes_up_when_its_cause
     assert_eq!(status["state"], "installed", "{status:#}");
     let left = std::fs::read_dir(host.cgroup()).expect("the cgroup").flatten().map(|entry| entry.file_name());
     assert!(!left.into_iter().any(|name| name == "zone.z"), "its cgroup is gone");
+    // However often it is tried, it is one entry of the history and one line of the events.
+    host.start_controller();
+    let again = |status: &serde_json::Value| {
+        let last = status["history"].as_array().and_then(|history| history.last()).cloned().unwrap_or_default();
+        last["transition"] == "ready" && last["count"].as_u64() > Some(6) && !last["lastAt"].is_null()
+    };
+    let (status, _) = host.wait("z", "tried again and again", again);
+    let failures = |entry: &&serde_json::Value| entry["outcome"] != "done";
+    assert_eq!(status["history"].as_array().expect("history").iter().filter(failures).count(), 1, "{status:#}");
+    let events = std::fs::read_to_string(host.folder().join("state/events.jsonl")).expect("events");
+    let told = events.lines().filter(|line| line.contains("WalkFailed")).count();
+    assert!((1..=4).contains(&told), "one for the command before, one for the controller, the 10th: {events}");
     std::fs::create_dir(host.folder().join("gone")).expect("mkdir");
-    host.apply();
+    host.ok(&["retry", "z"]);
+    host.wait_state("z", "running");
     assert_eq!(host.inside("z", "test -d /srv/shared").0, 0);
     host.finish();
 }
