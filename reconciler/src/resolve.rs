@@ -100,7 +100,7 @@ pub fn controls(places: &Places, manifest: &Value, all: bool) -> Vec<Control> {
     if wanted.is_empty() {
         return Vec::new();
     }
-    let offered = crate::cgroup::controllers(places);
+    let offered = crate::cgroup::handed_down(places);
     let enforced = |file: &str| {
         offered.iter().any(|name| file.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.')))
     };

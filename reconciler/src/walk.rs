@@ -14,7 +14,7 @@ use reeve_state::journal::{self, Entry, Evidence, Phase};
 use reeve_state::observed::derive_state;
 use reeve_state::plan::{Action, Step, ZonePlan};
 use reeve_state::restart::{ExitKind, ExitReport};
-use reeve_state::status::{HaltBlockedReason, HistoryEntry, Outcome};
+use reeve_state::status::{DONE, HaltBlockedReason, HistoryEntry, Outcome};
 use reeve_state::{Fact, Transition, ZoneFacts, ZoneState, lifecycle};
 
 use crate::error::{Error, Result};
@@ -105,7 +105,7 @@ impl Walk<'_> {
             let result = self.stage(stage);
             if let Some(transition) = stage.transition {
                 let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let outcome = result.as_ref().err().map_or_else(|| "done".to_owned(), Error::to_string);
+                let outcome = result.as_ref().err().map_or_else(|| DONE.to_owned(), Error::to_string);
                 let to = self.state();
                 match &mut history {
                     // The parts of a reboot are one entry.
@@ -116,7 +116,8 @@ impl Walk<'_> {
                     }
                     _ => {
                         self.outcome.walked.extend(history.take());
-                        history = Some(HistoryEntry { at: begun, transition, from, to, outcome, took_ms });
+                        let entry = HistoryEntry::new(begun, transition, from);
+                        history = Some(HistoryEntry { to, outcome, took_ms, ..entry });
                     }
                 }
             }

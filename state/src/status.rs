@@ -14,6 +14,8 @@ use crate::wanted::{self, Wanted};
 
 /// How many entries `history` keeps.
 pub const HISTORY: usize = 32;
+/// The outcome of a transition that did what it should.
+pub const DONE: &str = "done";
 
 /// One transition that was walked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +31,57 @@ pub struct HistoryEntry {
     pub to: Option<ZoneState>,
     /// `done`, or the error.
     pub outcome: String,
-    /// How long it took, in milliseconds.
+    /// How long it took, in milliseconds; the last one where it was walked several times.
     pub took_ms: u64,
+    /// How often it was walked in a row with this end. Only failures are counted together; not there for one.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub count: u32,
+    /// When the last of them began; not there for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<Timestamp>,
+}
+
+fn once() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it skips by reference")]
+fn is_once(count: &u32) -> bool {
+    *count == 1
+}
+
+impl HistoryEntry {
+    /// A transition that was walked once.
+    pub fn new(at: Timestamp, transition: Transition, from: Option<ZoneState>) -> Self {
+        Self { at, transition, from, to: from, outcome: DONE.into(), took_ms: 0, count: 1, last_at: None }
+    }
+
+    /// Whether it failed.
+    pub fn failed(&self) -> bool {
+        self.outcome != DONE
+    }
+
+    /// Whether it is the same failure.
+    pub fn is_again(&self, before: &Self) -> bool {
+        let what = |entry: &Self| (entry.transition, entry.from, entry.to);
+        self.failed() && what(self) == what(before) && self.outcome == before.outcome
+    }
+}
+
+/// Adds what was walked: a failure like the one before it is counted with that one, so that a walk that is tried again
+/// and again does not push out everything else.
+fn add(history: &mut Vec<HistoryEntry>, walked: &[HistoryEntry]) {
+    for entry in walked {
+        match history.last_mut() {
+            Some(last) if entry.is_again(last) => {
+                last.count = last.count.saturating_add(entry.count);
+                last.last_at = Some(entry.last_at.unwrap_or(entry.at));
+                last.took_ms = entry.took_ms;
+            }
+            _ => history.push(entry.clone()),
+        }
+    }
+    history.drain(..history.len().saturating_sub(HISTORY));
 }
 
 /// One zone.
@@ -147,8 +198,7 @@ pub fn status(input: &Input<'_>) -> ZoneStatus {
     let state = plan.from.known().copied();
     let active = state.is_some_and(ZoneState::is_active);
     let mut history = previous.map(|p| p.history.clone()).unwrap_or_default();
-    history.extend(input.outcome.walked.iter().cloned());
-    history.drain(..history.len().saturating_sub(HISTORY));
+    add(&mut history, &input.outcome.walked);
     let manifest = input.recorded.map(|r| &r.manifest).or(wanted.map(|w| &w.manifest));
     ZoneStatus {
         name: plan.name.clone(),
@@ -164,7 +214,7 @@ pub fn status(input: &Input<'_>) -> ZoneStatus {
             .or_else(|| manifest.and_then(|manifest| wanted::zonepath(manifest)).map(String::from)),
         desired: wanted.map(Wanted::goal),
         manifest_digest: wanted.map(|w| w.digest.clone()),
-        source: wanted.and_then(|w| w.source.clone()),
+        source: wanted.and_then(|w| w.source.clone()).or_else(|| facts.configured.known()?.source.clone()),
         conditions: conditions(input),
         restarts: policy.restarts.restarts,
         last_exit: facts.last_exit.or(policy.restarts.last_exit),
@@ -243,6 +293,11 @@ fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
         let claim = not("Unknown".into(), &plan.reason);
         return Claim { status: ConditionStatus::Unknown, ..claim };
     }
+    if let (Some(Hold::OtherSource { .. }), None) = (&plan.hold, stalling) {
+        // Nothing is wanted of it here, so nothing can be said of whether it is as wanted.
+        let claim = not("NotFollowed".into(), &plan.reason);
+        return Claim { status: ConditionStatus::Unknown, ..claim };
+    }
     if let Some(cause) = stalling {
         return not(format!("{:?}", cause.kind), &cause.message);
     }
@@ -254,7 +309,7 @@ fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
         Some(Hold::Backoff { .. }) => not("Backoff".into(), &plan.reason),
         Some(Hold::Conflict { .. }) => not("Conflict".into(), &plan.reason),
         Some(Hold::Suspended) => not("Suspended".into(), &plan.reason),
-        Some(Hold::AwaitingConfirmation { .. } | Hold::FilesGone | Hold::Unknown { .. }) => {
+        Some(Hold::AwaitingConfirmation { .. } | Hold::FilesGone | Hold::Unknown { .. } | Hold::OtherSource { .. }) => {
             not("Held".into(), &plan.reason)
         }
         None if !plan.steps.is_empty() => not("InProgress".into(), &plan.reason),

@@ -1,6 +1,7 @@
 //! What is wanted of one zone, as the planner needs it: the manifest as a document with its defaults filled in, and
 //! the few fields of it that decide where the zone goes. A recorded manifest is read by the same functions.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use reeve_schema::manifest::{Init, Net, Restart, Zone};
@@ -61,6 +62,20 @@ fn field<T: DeserializeOwned>(manifest: &Value, path: &[&str]) -> Option<T> {
 
 fn at<'a>(manifest: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(manifest, |value, key| value.get(key))
+}
+
+/// The file of a source that is written `FILE:LINE`.
+pub fn source_file(source: &str) -> &str {
+    match source.rsplit_once(':') {
+        Some((file, line)) if !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit()) => file,
+        _ => source,
+    }
+}
+
+/// Whether a source (`FILE:LINE`) is the file `path`, or below the folder `path`. Both are absolute; what symbolic links
+/// are in them was resolved by whoever read the manifests.
+pub fn is_from(source: &str, path: &str) -> bool {
+    Path::new(source_file(source)).starts_with(path)
 }
 
 /// `spec.state`; running where the manifest does not say.

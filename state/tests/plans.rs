@@ -160,6 +160,7 @@ fn what_another_zone_keeps_is_not_taken_and_what_it_gives_up_is_waited_for() {
     let now = world.facts.observed_at;
     let input = reeve_state::plan::Input {
         wanted: &world.wanted,
+        source: None,
         facts: &world.facts,
         recorded: &world.recorded,
         policies: &world.policies,

@@ -58,6 +58,14 @@ impl Scratch {
     }
 }
 
+/// Where the manifests are: they were never in a file, and every relative path is below this.
+pub const SOURCE: &str = "";
+
+/// What the passes work towards.
+pub fn aim() -> Aim {
+    Aim::Manifests { source: PathBuf::from(SOURCE), follows: true }
+}
+
 /// One zone's manifest.
 #[derive(Debug, Clone)]
 pub struct Manifest {
@@ -122,7 +130,7 @@ impl Reeve {
     /// A host without zones.
     pub fn open(scratch: &Scratch) -> Result<Self> {
         let host = Host::open(scratch.places()?)?;
-        let world = World::new(&host, Aim::Manifests, BTreeMap::new());
+        let world = World::new(&host, aim(), BTreeMap::new());
         Ok(Self { host, tree: scratch.tree()?, world, held: BTreeMap::new() })
     }
 

@@ -69,6 +69,7 @@ pub fn status_now(
         hold: None,
         manifest: None,
         digest: None,
+        source: None,
         after: Vec::new(),
         reason: String::new(),
     };
@@ -86,7 +87,7 @@ pub fn status_now(
         Some(kept) => ZoneStatus {
             desired: kept.desired,
             manifest_digest: kept.manifest_digest,
-            source: kept.source,
+            source: kept.source.or(now.source),
             conditions: kept.conditions,
             ..now
         },

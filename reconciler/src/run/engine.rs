@@ -14,6 +14,7 @@ use super::asked::Follower;
 use super::control::Control;
 use super::happening::Happening;
 use super::links::Links;
+use super::repeats::Repeats;
 use super::settle;
 use super::watch::Watch;
 use super::worker::{self, Job, Surroundings};
@@ -71,6 +72,8 @@ pub struct Engine {
     pub(super) since: reeve_state::Timestamp,
     pub(super) followers: Vec<Follower>,
     pub(super) listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>,
+    /// Failures that came again and again.
+    pub(super) repeats: Repeats,
     /// The manifests have a problem: what was accepted before stays in force.
     pub(super) problem: Option<String>,
 }
@@ -95,6 +98,7 @@ impl Engine {
             since: crate::store::now(),
             followers: Vec::new(),
             listeners,
+            repeats: Repeats::default(),
             problem: None,
         }
     }

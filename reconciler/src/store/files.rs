@@ -35,7 +35,14 @@ pub enum Durability {
 /// # Errors
 /// The folder that could not be made, or is something else.
 pub fn private_folder(path: &Path) -> Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).on("mkdir", path)?;
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    if made.is_err()
+        && let Some(file) = path.ancestors().find(|folder| fs::metadata(folder).is_ok_and(|found| !found.is_dir()))
+    {
+        let (file, path) = (file.display(), path.display());
+        return Err(Error::refused(format!("{file} is no folder, so that {path} cannot be made; move it away")));
+    }
+    made.on("mkdir", path)?;
     let found = fs::symlink_metadata(path).on("stat", path)?;
     if !found.is_dir() {
         return Err(Error::refused(format!("{} is no folder; remove it", path.display())));

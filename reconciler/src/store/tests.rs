@@ -169,3 +169,18 @@ fn a_zones_lock_goes_with_its_folder() {
     waiter.join().unwrap().expect("it makes the folder anew");
     assert!(zone_names(scene.places.run()).unwrap().contains(&"web".to_owned()));
 }
+
+#[test]
+fn a_file_where_a_folder_is_to_be_is_named() {
+    let scene = scene();
+    let file = scene.places.state().join("file");
+    fs::write(&file, "old").unwrap();
+    for path in [file.clone(), file.join("below"), file.join("below/it")] {
+        let said = files::private_folder(&path).unwrap_err().to_string();
+        assert!(
+            said.starts_with(&format!("{} is no folder", file.display())) && said.contains("move it away"),
+            "{said}"
+        );
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"old");
+}

@@ -21,12 +21,10 @@ impl Walk<'_> {
         let restarted = self.restart_as_one(stop, boot, &mut stopped_after);
         let whole = micros(started);
         let entry = |transition, from, to, took_us: u64, outcome: String| HistoryEntry {
-            at: begun,
-            transition,
-            from,
             to,
             outcome,
             took_ms: took_us / 1000,
+            ..HistoryEntry::new(begun, transition, from)
         };
         let failed = restarted.as_ref().err().map(ToString::to_string);
         let (running, ready, now) = (Some(ZoneState::Running), Some(ZoneState::Ready), self.state());

@@ -58,7 +58,8 @@ impl Walk<'_> {
         typed(&self.plan.name, &manifest)?;
         let configured = Configured::new(&self.plan.name, &digest, self.source, self.host.boot_id(), manifest);
         self.files.configure(&configured)?;
-        self.facts.configured = Fact::Known(reeve_state::observed::RecordedConfig { digest });
+        self.facts.configured =
+            Fact::Known(reeve_state::observed::RecordedConfig { digest, source: configured.source.clone() });
         self.facts.zonepath = wanted::zonepath(&configured.manifest).map(str::to_owned);
         self.set_recorded(state);
         Ok(())

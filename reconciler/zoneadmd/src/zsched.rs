@@ -199,7 +199,8 @@ impl Zsched<'_> {
             ZschedRequest::UnconfigureDevices => {
                 self.spent.clear();
                 self.console = None;
-                devices::remove()
+                // Where the file systems could not be built, what is at /dev is a copy of the host's.
+                self.file_systems.as_ref().map_or(Ok(()), |_| devices::remove())
             }
             ZschedRequest::Unplumb => network::unplumb(),
             ZschedRequest::Unmount => self.file_systems.as_mut().map_or(Ok(()), FileSystems::unmount),

@@ -126,6 +126,7 @@ fn laid_out(
         hold: None,
         manifest: manifest.cloned(),
         digest: None,
+        source: None,
         after: Vec::new(),
         reason,
     }
