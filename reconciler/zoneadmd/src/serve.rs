@@ -126,10 +126,10 @@ impl Server {
         let Some(zone) = &mut self.zone else { return };
         let message = zone.zsched.as_ref().and_then(|zsched| zsched.channel.receive().ok()).flatten();
         if !zone.hear(message) {
-            if let Some(zsched) = zone.zsched.take() {
-                // Its channel closes before it can be waited for; an adopted one is not this process's to reap.
-                let id = rustix::process::WaitId::PidFd(zsched.process.pidfd.as_fd());
-                let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
+            match zone.lost_zsched() {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => eprintln!("zoneadmd: zsched closed its channel and lives: {error}"),
             }
             zone.environment = None;
             zone.console = None;

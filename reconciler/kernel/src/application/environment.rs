@@ -107,14 +107,18 @@ pub(super) fn spawn(
         failed = body(&theirs).err();
         127
     })?;
-    match failed {
-        None => {
-            let message = ours.receive()?;
+    let listener = match failed {
+        None => ours.receive().and_then(|message| {
             let listener = message.and_then(|message| message.fds.into_iter().next());
-            let listener = listener.ok_or_else(|| Error::new("seccomp", "", "no listener came"))?;
-            Ok(Started { child, listener })
-        }
-        Some(error) => {
+            listener.ok_or_else(|| Error::new("seccomp", "", "no listener came"))
+        }),
+        Some(error) => Err(error),
+    };
+    match listener {
+        Ok(listener) => Ok(Started { child, listener }),
+        Err(error) => {
+            // It may have been executed already: without its listener nothing is left of it either.
+            let _ = sys::pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
             let id = rustix::process::WaitId::PidFd(child.pidfd.as_fd());
             let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
             Err(error)
