@@ -60,6 +60,7 @@ pub fn install(places: &Places, zone: &Zone) -> Result<()> {
     let ids = match mark_of(&zonepath)? {
         Some(mark) if mark.zone == name && PARTS.iter().all(|part| zonepath.join(part).exists()) => {
             tracing::info!("zone {name}: takes over the files in {}", zonepath.display());
+            IdRanges::new(places.state()).keep(name, mark.ids)?;
             mark.ids
         }
         _ => {
