@@ -187,6 +187,11 @@ impl Supervisor {
         numbers.filter_map(|number| Some((number, Cgroup::open(&self.leaf_path(prefix, number)).ok()?))).collect()
     }
 
+    /// Whether nothing of the zone is in the kernel any more.
+    pub fn is_gone(&self) -> bool {
+        self.zsched.is_none() && !self.cgroup.exists()
+    }
+
     /// What the controller is told.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
