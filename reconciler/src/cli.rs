@@ -5,6 +5,7 @@ mod apply;
 mod describe;
 mod diff;
 mod down;
+mod exhausted;
 mod failure;
 mod get;
 mod imperative;
@@ -166,6 +167,7 @@ impl Context {
 
 /// Carries out what the arguments say; the first of them is the name that the program was called by.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    exhausted::tell_as_error();
     if arguments.iter().any(|argument| argument == "--no-color") {
         anstream::ColorChoice::Never.write_global();
     }

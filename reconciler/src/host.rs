@@ -253,12 +253,16 @@ impl Host {
         }
     }
 
-    /// Takes the state lock for `command`, which works on `source`.
+    /// Takes the state lock for `command`, which works on `source`, and clears away what writers left that were killed.
     ///
     /// # Errors
     /// [`crate::Error::Held`] with who has it.
     pub fn lock(&self, command: &str, source: Option<&str>) -> Result<Lock> {
-        Lock::take(self.places().state(), command, source)
+        let lock = Lock::take(self.places().state(), command, source)?;
+        if let Err(error) = store::sweep(self.places()) {
+            tracing::warn!("what an earlier writer left is still there: {error}");
+        }
+        Ok(lock)
     }
 
     /// Who holds the state lock now.

@@ -26,6 +26,7 @@ pub mod observe;
 pub mod pass;
 pub mod places;
 pub mod planned_walk;
+mod planted;
 pub mod progress;
 pub mod purge;
 pub mod quiet;

@@ -121,9 +121,9 @@ impl Walk<'_> {
 
     pub(super) fn unconfigure(&mut self, stage: &Stage) -> Result<()> {
         self.single(stage, |walk| {
-            let places = walk.host.places();
-            walk.files.unconfigure()?;
-            IdRanges::new(places.state()).release(&walk.plan.name)
+            // The range goes first: once the configuration is gone nobody comes back for what else there was of the zone.
+            IdRanges::new(walk.host.places().state()).release(&walk.plan.name)?;
+            walk.files.unconfigure()
         })?;
         self.facts = ZoneFacts { configured: Fact::Absent, ..ZoneFacts::absent(&self.plan.name) };
         self.memory = crate::store::zone::Memory::default();

@@ -43,8 +43,10 @@ pub fn ready(zone: &mut Supervisor, spec: &PlatformSpec, steps: &mut Steps<'_>) 
 fn start_zsched(zone: &mut Supervisor, spec: &PlatformSpec) -> Result<OwnedFd> {
     let leaf = Cgroup::create_fresh(&zone.cgroup.join("zsched"))?;
     let listener = Channel::bind(Path::new(&spec.run_folder), "zsched.sock")?;
-    let (ours, theirs) = Channel::pair()?;
     let namespaces = Namespaces::create(spec.id_base, spec.id_count)?;
+    // After the helper of the namespaces was forked: a copy of zsched's end in it would keep a zsched that dies now from
+    // being heard to close it.
+    let (ours, theirs) = Channel::pair()?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let program = rustix::fs::open("/proc/self/exe", flags, Mode::empty()).at("open", "/proc/self/exe")?;
     let isolated = sys::flags::NEWPID | sys::flags::NEWNS;

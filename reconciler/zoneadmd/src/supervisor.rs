@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// How long processes that were killed may take to be gone before the halt is called stuck.
 pub const KILLED_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long a zsched that closed its channel may take to be gone, before it is taken to live on.
+const ENDING_WITHIN: Duration = Duration::from_secs(1);
+
 /// A process of the zone: its ID on the host and the descriptor that names it for good.
 #[derive(Debug)]
 pub struct Process {
@@ -111,14 +114,43 @@ impl Supervisor {
             // Whoever was logged in spoke to a zoneadmd that is gone; an empty leaf is what it left.
             let _ = leaf.remove();
         }
-        let Ok(channel) = Channel::connect(zone.run_folder(), "zsched.sock") else { return Ok(zone) };
+        if let Ok(channel) = Channel::connect(zone.run_folder(), "zsched.sock") {
+            zone.meet(channel)?;
+        }
+        Ok(zone)
+    }
+
+    /// Takes up with the zsched that this channel leads to.
+    fn meet(&mut self, channel: Channel) -> Result<()> {
         let pid = channel.peer_pid()?;
         let pid = rustix::process::Pid::from_raw(pid).ok_or_else(|| Error::new("connect", "zsched.sock", "no peer"))?;
         let flags = rustix::process::PidfdFlags::empty();
         let pidfd = rustix::process::pidfd_open(pid, flags).at("pidfd_open", "zsched")?;
-        zone.zsched = Some(Zsched { process: Process { pid: pid.as_raw_nonzero().get(), pidfd }, channel });
-        zone.greet()?;
-        Ok(zone)
+        self.zsched = Some(Zsched { process: Process { pid: pid.as_raw_nonzero().get(), pidfd }, channel });
+        self.greet()
+    }
+
+    /// What to do when zsched closed the channel: as a rule it ends, and is reaped here if it is a child. One that lives
+    /// on has only given this channel up, because a message could not be read from it, and is met again. True when there
+    /// is a zsched afterwards.
+    ///
+    /// # Errors
+    /// When it lives and cannot be met.
+    pub fn lost_zsched(&mut self) -> Result<bool> {
+        let Some(zsched) = self.zsched.take() else { return Ok(false) };
+        let mut poll = [rustix::event::PollFd::new(&zsched.process.pidfd, rustix::event::PollFlags::IN)];
+        let limit = rustix::event::Timespec::try_from(ENDING_WITHIN).ok();
+        if rustix::event::poll(&mut poll, limit.as_ref()).at("poll", "zsched")? > 0 {
+            // Its channel closes before it can be waited for; an adopted one is not this process's to reap.
+            let id = rustix::process::WaitId::PidFd(zsched.process.pidfd.as_fd());
+            let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
+            return Ok(false);
+        }
+        drop(zsched);
+        let channel = Channel::connect(self.run_folder(), "zsched.sock")?;
+        self.environment = None;
+        self.meet(channel)?;
+        Ok(true)
     }
 
     /// Learns from zsched what runs, and takes the console.
@@ -137,6 +169,8 @@ impl Supervisor {
             let cgroup = Cgroup::open(&self.leaf_path("env.", number))?;
             self.environment = Some(Environment { number, cgroup, init });
         }
+        // One that was made ahead is as good as any other that nothing lives in.
+        self.spare = None;
         for (number, leaf) in self.leaves("env.") {
             if self.environment.as_ref().is_none_or(|environment| environment.number != number) {
                 self.spent.push(leaf);
@@ -160,6 +194,11 @@ impl Supervisor {
         let names = Cgroup::open(&self.cgroup).and_then(|cgroup| cgroup.children()).unwrap_or_default();
         let numbers = names.iter().filter_map(|name| name.strip_prefix(prefix)?.parse().ok());
         numbers.filter_map(|number| Some((number, Cgroup::open(&self.leaf_path(prefix, number)).ok()?))).collect()
+    }
+
+    /// Whether nothing of the zone is in the kernel any more.
+    pub fn is_gone(&self) -> bool {
+        self.zsched.is_none() && !self.cgroup.exists()
     }
 
     /// What the controller is told.
@@ -277,6 +316,8 @@ impl Supervisor {
                 Ok(())
             }
             Err(error) => {
+                // An init that did start, and cannot be named, must not live on unknown.
+                let _ = cgroup.kill();
                 self.spent.push(cgroup);
                 Err(error)
             }

@@ -19,6 +19,7 @@ use reeve_kernel::wire::{EndOfInit, Held, InitSpec, LoginSpec, PlatformSpec, Pro
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{WaitOptions, WaitStatus};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::Path;
@@ -68,6 +69,8 @@ struct Zsched<'a> {
     asked_inside: Option<EndOfInit>,
     peer: Option<Channel>,
     established: bool,
+    /// An answer could not be sent: whoever waits for it has to hear that the channel is closed.
+    unheard: Cell<bool>,
 }
 
 /// Runs in the child that zoneadmd forked; ends with the platform.
@@ -112,6 +115,7 @@ fn prepare(start: Start<'_>) -> Result<Zsched<'_>> {
         asked_inside: None,
         peer: Some(start.peer),
         established: false,
+        unheard: Cell::new(false),
     })
 }
 
@@ -141,6 +145,12 @@ impl Zsched<'_> {
             self.reap();
             if asked && !self.answer()? {
                 return Ok(());
+            }
+            if self.unheard.take() {
+                if !self.established {
+                    return Ok(());
+                }
+                self.peer = None;
             }
             if arrived && let Ok(peer) = listener.accept() {
                 self.peer = Some(peer);
@@ -215,7 +225,8 @@ impl Zsched<'_> {
     fn tell(&self, reply: &ZschedReply, fds: &[BorrowedFd<'_>]) {
         // Nobody there to hear it: the next zoneadmd asks with Hello.
         if let Some(peer) = &self.peer {
-            let _ = peer.send(&reply.to_bytes(), fds);
+            let heard = peer.send(&reply.to_bytes(), fds).is_ok();
+            self.unheard.set(self.unheard.get() || !heard);
         }
     }
 

@@ -122,13 +122,19 @@ pub(super) fn spawn(
         failed = body(&theirs).err();
         127
     })?;
-    match failed {
-        None => {
-            let mut fds = ours.receive()?.map(|message| message.fds).unwrap_or_default().into_iter();
+    let started = match failed {
+        None => ours.receive().and_then(|message| {
+            let mut fds = message.map(|message| message.fds).unwrap_or_default().into_iter();
             let listener = fds.next().ok_or_else(|| Error::new("seccomp", "", "no listener came"))?;
-            Ok(Started { child, listener, scaffold: fds.next() })
-        }
-        Some(error) => {
+            Ok((listener, fds.next()))
+        }),
+        Some(error) => Err(error),
+    };
+    match started {
+        Ok((listener, scaffold)) => Ok(Started { child, listener, scaffold }),
+        Err(error) => {
+            // It may have been executed already: without its listener nothing is left of it either.
+            let _ = sys::pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
             let id = rustix::process::WaitId::PidFd(child.pidfd.as_fd());
             let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
             Err(error)
