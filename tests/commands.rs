@@ -65,6 +65,27 @@ fn login_with_a_terminal_gets_one_of_the_zones_own_with_its_size() {
 }
 
 #[test]
+fn what_was_typed_before_a_login_was_ready_is_not_lost() {
+    let host = Host::new("ahead");
+    host.zone("up", "running", SLEEPER);
+    host.apply();
+    let reeve = host.command(&[]);
+    let line = format!("sleep 0.2; {} login up -- /bin/sh", env!("CARGO_BIN_EXE_reeve"));
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    for (key, value) in reeve.get_envs() {
+        script.env(key, value.unwrap_or_default());
+    }
+    let mut script = script.spawn().expect("script(1), of bsdutils");
+    let mut stdin = script.stdin.take().expect("stdin");
+    stdin.write_all(b"exit 6\n").expect("write");
+    let output = script.wait_with_output().expect("wait");
+    drop(stdin);
+    assert_eq!(output.status.code(), Some(6), "{}", shown(&output));
+    host.finish();
+}
+
+#[test]
 fn logs_show_what_init_printed_from_a_bounded_ring_and_outlive_a_zoneadmd() {
     let host = Host::new("logs");
     let noisy = "init:\n  command: [/bin/sh, -c, 'i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; exec sleep infinity']\n";
@@ -104,7 +125,10 @@ fn one_controller_a_state_folder_and_the_second_says_who_holds_it() {
     // An imperative command is recorded and says what the controller will do.
     let stop = host.reeve(&["stop", "z"]);
     assert!(stop.status.success(), "{}", shown(&stop));
-    assert!(shown(&stop).contains("controller"), "{}", shown(&stop));
+    assert_eq!(shown(&stop).matches("controller").count(), 1, "once: {}", shown(&stop));
+    let unknown = host.reeve(&["halt", "y"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(shown(&unknown).contains("there is z"), "which there are: {}", shown(&unknown));
     host.wait("z", "running again", |status| status["state"] == "running" && status["initPid"] != before["initPid"]);
     host.finish();
 }

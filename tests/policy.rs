@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{Host, SLEEPER, manifest};
+use harness::{Host, SLEEPER, manifest, shown};
 use serde_json::Value;
 
 fn reason(status: &Value) -> &str {
@@ -70,6 +70,37 @@ fn a_restart_keeps_id_and_platform_and_a_rebuild_does_not() {
     host.zone("z", "running", "init:\n  command: [/usr/bin/sleep, '2000']\nhostname: other\n");
     host.wait("z", "rebuilt", |status| status["state"] == "running" && status["zoneId"] != first["zoneId"]);
     assert_eq!(host.inside("z", "cat /proc/sys/kernel/hostname").1.trim(), "other");
+    host.finish();
+}
+
+#[test]
+fn a_restart_by_hand_is_a_new_init_on_the_same_platform() {
+    let mut host = Host::new("restart");
+    host.zone("z", "running", SLEEPER);
+    host.zone("w", "ready", SLEEPER);
+    host.apply();
+    let (first, waiting) = (host.zone_status("z"), host.zone_status("w"));
+    for round in 1..=3 {
+        host.ok(&["restart", "z"]);
+        let now = host.zone_status("z");
+        assert_eq!(now["state"], "running", "{round}");
+        assert_ne!(now["initPid"], first["initPid"], "{round}");
+        for same in ["zoneId", "zschedPid", "zoneadmdPid", "restarts"] {
+            assert_eq!(now[same], first[same], "{round}: {same}");
+        }
+    }
+    let refused = host.reeve(&["restart", "w"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", shown(&refused));
+    assert!(shown(&refused).contains("not possible from state ready"), "{}", shown(&refused));
+    assert_eq!(host.zone_status("w")["zschedPid"], waiting["zschedPid"]);
+    // Whatever becomes of zoneadmd in between, its successor knows which environment runs.
+    reeve_kernel::sys::kill(i32::try_from(first["zoneadmdPid"].as_i64().expect("a PID")).expect("a PID"), 9);
+    host.ok(&["restart", "z"]);
+    let now = host.zone_status("z");
+    assert_eq!((&now["state"], &now["zoneId"]), (&"running".into(), &first["zoneId"]));
+    assert_eq!(host.inside("z", "ls /proc | grep -c '^[0-9]*$'").0, 0);
+    host.start_controller();
+    host.wait("z", "told", |status| status["state"] == "running" && status["restarts"] == first["restarts"]);
     host.finish();
 }
 

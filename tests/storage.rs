@@ -105,3 +105,71 @@ fn the_zonepath_is_checked_at_every_ready() {
     assert_eq!(host.state("z"), "running");
     host.finish();
 }
+
+#[test]
+fn a_platform_that_could_not_be_built_leaves_nothing_and_comes_up_when_its_cause_is_gone() {
+    let mut host = Host::new("unbuilt");
+    let link = host.folder().join("link");
+    std::os::unix::fs::symlink("gone", &link).expect("symlink");
+    let spec = format!("fs:\n  - dir: /srv/shared\n    type: loopback\n    special: {}\n{SLEEPER}", link.display());
+    host.zone("z", "running", &spec);
+    let manifests = host.manifests();
+    let failed = host.reeve(&["apply", manifests.to_str().expect("UTF-8")]);
+    assert_eq!(failed.status.code(), Some(1), "{}", shown(&failed));
+    assert!(shown(&failed).contains(link.to_str().expect("UTF-8")), "{}", shown(&failed));
+    let status = host.zone_status("z");
+    assert_eq!(status["state"], "installed", "{status:#}");
+    let left = std::fs::read_dir(host.cgroup()).expect("the cgroup").flatten().map(|entry| entry.file_name());
+    assert!(!left.into_iter().any(|name| name == "zone.z"), "its cgroup is gone");
+    // However often it is tried, it is one entry of the history and one line of the events.
+    host.start_controller();
+    let again = |status: &serde_json::Value| {
+        let last = status["history"].as_array().and_then(|history| history.last()).cloned().unwrap_or_default();
+        last["transition"] == "ready" && last["count"].as_u64() > Some(6) && !last["lastAt"].is_null()
+    };
+    let (status, _) = host.wait("z", "tried again and again", again);
+    let failures = |entry: &&serde_json::Value| entry["outcome"] != "done";
+    assert_eq!(status["history"].as_array().expect("history").iter().filter(failures).count(), 1, "{status:#}");
+    let events = std::fs::read_to_string(host.folder().join("state/events.jsonl")).expect("events");
+    let told = events.lines().filter(|line| line.contains("WalkFailed")).count();
+    assert!((1..=4).contains(&told), "one for the command before, one for the controller, the 10th: {events}");
+    std::fs::create_dir(host.folder().join("gone")).expect("mkdir");
+    host.ok(&["retry", "z"]);
+    host.wait_state("z", "running");
+    assert_eq!(host.inside("z", "test -d /srv/shared").0, 0);
+    host.finish();
+}
+
+#[test]
+fn a_zonepath_whose_file_system_cannot_map_ids_is_refused_before_anything_is_put_there() {
+    let host = Host::new("overlay");
+    // The mount is seen by this thread and what it starts, and goes with it.
+    reeve_kernel::sys::unshare(reeve_kernel::sys::flags::NEWNS).expect("a mount namespace");
+    let private = rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", private).expect("private");
+    let folder = |name: &str| {
+        let path = host.folder().join(name);
+        std::fs::create_dir(&path).expect("mkdir");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+        path
+    };
+    let (lower, upper, work, merged) = (folder("lower"), folder("upper"), folder("work"), folder("merged"));
+    let options = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+    let options = std::ffi::CString::new(options).expect("no NUL");
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("overlay", &merged, "overlay", flags, options.as_c_str()).expect("an overlay");
+    host.zone("z", "running", &format!("zonepath: {}/z\n{SLEEPER}", merged.display()));
+    let manifests = host.manifests();
+    for command in ["verify", "apply"] {
+        let refused = host.reeve(&[command, manifests.to_str().expect("UTF-8")]);
+        assert_eq!(refused.status.code(), Some(1), "{command}: {}", shown(&refused));
+        for part in ["overlay", "cannot map IDs", "ext4"] {
+            assert!(shown(&refused).contains(part), "{command}: no {part:?} in {}", shown(&refused));
+        }
+    }
+    assert_eq!(std::fs::read_dir(&upper).expect("readdir").count(), 0, "nothing was put there");
+    let down = host.reeve(&["down", manifests.to_str().expect("UTF-8"), "--purge"]);
+    assert!(down.status.success(), "{}", shown(&down));
+    rustix::mount::unmount(&merged, rustix::mount::UnmountFlags::empty()).expect("umount");
+    host.finish();
+}

@@ -350,7 +350,7 @@ fn the_same_failure_is_one_entry_and_a_changed_manifest_waits_and_says_so() {
     let history = status["history"].as_array().expect("history");
     let failures: Vec<&Value> = history.iter().filter(|entry| entry["transition"] == "halt").collect();
     assert!(failures.len() <= 2, "the first came from running, the others from down: {failures:#?}");
-    let times: u64 = failures.iter().filter_map(|entry| entry["times"].as_u64()).sum();
+    let times: u64 = failures.iter().map(|entry| entry["count"].as_u64().unwrap_or(1)).sum();
     assert!(times >= 3, "{failures:#?}");
     drop(holder);
     let (status, took) = host.wait("z", "running again", |status| converged(status, "running"));

@@ -5,6 +5,7 @@ mod apply;
 mod describe;
 mod diff;
 mod down;
+mod exhausted;
 mod failure;
 mod get;
 mod halted;
@@ -109,6 +110,8 @@ enum Command {
     Login(login::Arguments),
     /// End a running zone's application environment; platform and ID stay (running > ready)
     Stop(imperative::Arguments),
+    /// Stop running zones and boot them again; platform and ID stay
+    Restart(imperative::Arguments),
     /// Take zones down to installed
     Halt(imperative::HaltArguments),
     /// Halt running zones and bring them up again, with new IDs
@@ -165,6 +168,7 @@ impl Context {
 
 /// Carries out what the arguments say; the first of them is the name that the program was called by.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
+    exhausted::tell_as_error();
     if arguments.iter().any(|argument| argument == "--no-color") {
         anstream::ColorChoice::Never.write_global();
     }
@@ -214,6 +218,7 @@ fn dispatch(context: &Context, global: &Global, command: Command) -> Done {
         Command::Logs(arguments) => logs::logs(context, &arguments),
         Command::Login(arguments) => login::login(context, &arguments),
         Command::Stop(arguments) => imperative::imperative(context, Goal::Stop, &arguments),
+        Command::Restart(arguments) => imperative::imperative(context, Goal::Restart, &arguments),
         Command::Halt(arguments) => imperative::halt(context, &arguments),
         Command::Reboot(arguments) => imperative::imperative(context, Goal::Reboot, &arguments),
         Command::Retry(arguments) => imperative::retry(context, &arguments),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use reeve_state::audit::Finding;
 use reeve_state::observed::derive_state;
 use reeve_state::plan::{Plan, ZonePlan};
 use reeve_state::status::HostStatus;
-use reeve_state::wanted::Wanted;
-use reeve_state::{Fact, HostFacts, Timestamp, Transition, ZoneState};
+use reeve_state::wanted;
+use reeve_state::{Fact, HostFacts, Timestamp, Transition, ZoneFacts, ZoneState};
 
 use crate::error::{Error, Result};
 use crate::install;
@@ -41,6 +42,8 @@ pub enum Goal {
     Stop,
     /// Whatever is up to installed.
     Halt,
+    /// running to ready to running: the ID and the platform stay.
+    Restart,
     /// running to running with a new ID.
     Reboot,
     /// configured to installed.
@@ -52,18 +55,19 @@ pub enum Goal {
 }
 
 impl Goal {
-    /// The transition of the table.
-    pub fn transition(self) -> Transition {
-        match self {
+    /// The transition of the table; none for a restart, which is two of them.
+    pub fn transition(self) -> Option<Transition> {
+        Some(match self {
             Self::Ready => Transition::Ready,
             Self::Boot => Transition::Boot,
             Self::Stop => Transition::Stop,
             Self::Halt => Transition::Halt,
+            Self::Restart => return None,
             Self::Reboot => Transition::Reboot,
             Self::Install => Transition::Install,
             Self::Uninstall => Transition::Uninstall,
             Self::Unconfigure => Transition::Unconfigure,
-        }
+        })
     }
 }
 
@@ -122,6 +126,8 @@ pub struct Inner {
     places: Places,
     looker: Looker,
     zoneadmd_cgroup: OnceLock<Cgroup>,
+    /// Whether the controllers were handed down to it, as far as the host has them.
+    handed_down: AtomicBool,
     preparing: Mutex<()>,
 }
 
@@ -154,12 +160,18 @@ impl Inner {
     /// # Errors
     /// A cgroup that could not be made.
     pub fn zoneadmd_cgroup(&self) -> Result<&Cgroup> {
-        if let Some(cgroup) = self.zoneadmd_cgroup.get() {
+        if let (Some(cgroup), true) = (self.zoneadmd_cgroup.get(), self.handed_down.load(Ordering::Relaxed)) {
             return Ok(cgroup);
         }
         let _one = self.preparing.lock();
-        if self.zoneadmd_cgroup.get().is_none() {
-            let _ = self.zoneadmd_cgroup.set(cgroup::prepare(&self.places)?);
+        if !self.handed_down.load(Ordering::Relaxed) {
+            // What is in the way of the controllers may have gone since.
+            let prepared = cgroup::prepare(&self.places)?;
+            self.handed_down.store(prepared.blocked.is_none(), Ordering::Relaxed);
+            if let (Some(blocked), None) = (prepared.blocked, self.zoneadmd_cgroup.get()) {
+                tracing::warn!("no limits for zones: {}; {}", blocked.what, blocked.todo);
+            }
+            let _ = self.zoneadmd_cgroup.set(prepared.zoneadmds);
         }
         self.zoneadmd_cgroup.get().ok_or_else(|| Error::refused("the cgroup of the zoneadmds is not there"))
     }
@@ -181,7 +193,13 @@ impl Host {
         // Descriptors are held of every zone's processes. What is started gets the old limit back.
         places::raise_descriptor_limit();
         let looker = Looker::new(&places)?;
-        Ok(Self(Arc::new(Inner { places, looker, zoneadmd_cgroup: OnceLock::new(), preparing: Mutex::new(()) })))
+        Ok(Self(Arc::new(Inner {
+            places,
+            looker,
+            zoneadmd_cgroup: OnceLock::new(),
+            handed_down: AtomicBool::new(false),
+            preparing: Mutex::new(()),
+        })))
     }
 
     /// Everything that is there, in one look at the kernel and the state folder. Takes no lock.
@@ -189,21 +207,17 @@ impl Host {
         self.looker().host(&mut std::iter::empty()).facts
     }
 
-    /// What would be done for this set, and why. Takes no lock, touches nothing.
-    pub fn plan(&self, set: &ManifestSet) -> Planned {
-        let wanted = desired::wanted(set, self.places());
-        let (world, findings) = self.look_and_plan(wanted);
+    /// What would be done for this set, and why. `source` is the file or folder that it is from: zones that came from
+    /// elsewhere are left out. Takes no lock, touches nothing.
+    pub fn plan(&self, set: &ManifestSet, source: &Path) -> Planned {
+        let aim = Aim::Manifests { source: source.to_owned(), follows: false };
+        let mut world = World::new(self, aim, desired::wanted(set, self.places()));
+        let findings = pass::look_only(self, &mut world);
         let mut zones: Vec<ZonePlan> = world.plans.into_values().collect();
         // As the planner arranges them: who is torn down first.
         let is_up = |plan: &ZonePlan| !plan.path.iter().any(|t| matches!(t, Transition::Halt | Transition::Stop));
         zones.sort_by_key(is_up);
         Planned { facts: world.facts, plan: Plan { zones }, findings }
-    }
-
-    fn look_and_plan(&self, wanted: BTreeMap<String, Wanted>) -> (World, Vec<Finding>) {
-        let mut world = World::new(self, Aim::Manifests, wanted);
-        let findings = pass::look_only(self, &mut world);
-        (world, findings)
     }
 
     /// The status of every zone, from the kernel and from what the last walks left. Takes no lock.
@@ -214,6 +228,17 @@ impl Host {
             pass::status_now(facts, seen.memories.get(&facts.name), seen.recorded.get(&facts.name), kept)
         });
         HostStatus::new(items.collect())
+    }
+
+    /// The zones whose recorded manifest is the file `source`, or was below that folder.
+    pub fn zones_from(&self, source: &Path) -> Vec<String> {
+        let source = source.to_string_lossy();
+        let from_there = |facts: &ZoneFacts| {
+            let place = facts.configured.known().and_then(|configured| configured.source.as_deref());
+            place.is_some_and(|place| wanted::is_from(place, &source))
+        };
+        let zones = self.observe().zones.into_values().filter(from_there);
+        zones.map(|facts| facts.name).collect()
     }
 
     /// The recorded configuration of a zone (`zone.json`) as a manifest; none when it is not configured.
@@ -228,12 +253,16 @@ impl Host {
         }
     }
 
-    /// Takes the state lock for `command`, which works on `source`.
+    /// Takes the state lock for `command`, which works on `source`, and clears away what writers left that were killed.
     ///
     /// # Errors
     /// [`crate::Error::Held`] with who has it.
     pub fn lock(&self, command: &str, source: Option<&str>) -> Result<Lock> {
-        Lock::take(self.places().state(), command, source)
+        let lock = Lock::take(self.places().state(), command, source)?;
+        if let Err(error) = store::sweep(self.places()) {
+            tracing::warn!("what an earlier writer left is still there: {error}");
+        }
+        Ok(lock)
     }
 
     /// Who holds the state lock now.
@@ -245,10 +274,19 @@ impl Host {
     }
 
     /// Walks every zone of the set to where it should be, several at once, until each is there, waits for longer than
-    /// `patience`, or cannot go on.
-    pub fn apply(&self, _lock: &Lock, set: &ManifestSet, patience: Duration, observer: &Observer) -> Outcome {
+    /// `patience`, or cannot go on. `source` is the file or folder that the set is from: a zone without a manifest is let
+    /// go only if it came from there.
+    pub fn apply(
+        &self,
+        _lock: &Lock,
+        set: &ManifestSet,
+        source: &Path,
+        patience: Duration,
+        observer: &Observer,
+    ) -> Outcome {
         let wanted = desired::wanted(set, self.places());
-        run::once(self, Aim::Manifests, wanted, patience, observer)
+        let aim = Aim::Manifests { source: source.to_owned(), follows: false };
+        run::once(self, aim, wanted, patience, observer)
     }
 
     /// Walks a plan that was made earlier, and nothing else.

@@ -2,7 +2,7 @@
 
 use reeve_state::audit::{self, Permissions, Severity};
 use reeve_state::observed::derive_state;
-use reeve_state::plan::request;
+use reeve_state::plan::{request, restart};
 use reeve_state::{Fact, lifecycle};
 
 use crate::controller::Controller;
@@ -22,13 +22,17 @@ const TRIES: usize = 8;
 /// [`Error::Refused`] for no such zone or a transition that is not legal from its state.
 pub fn carry_out(host: &Host, zone: &str, goal: Goal, force_detach: bool, observer: &Observer) -> Result<ZoneOutcome> {
     let transition = goal.transition();
+    let asked = transition.map_or_else(|| "restart".to_owned(), |transition| transition.to_string());
     for _ in 0..TRIES {
         let seen = host.looker().zone(zone, None);
         if derive_state(&seen.facts).is_absent() {
             return Err(Error::refused(format!("there is no zone {zone}")));
         }
-        let plan = request(transition, None, &seen.facts, seen.recorded.as_ref())
-            .map_err(|refusal| Error::refused(format!("zone {zone}: {refusal}")))?;
+        let plan = match transition {
+            Some(transition) => request(transition, None, &seen.facts, seen.recorded.as_ref()),
+            None => restart(None, &seen.facts, seen.recorded.as_ref()),
+        };
+        let plan = plan.map_err(|refusal| Error::refused(format!("zone {zone}: {refusal}")))?;
         // Asked for by name: that is the person's word that data may go.
         let permissions = Permissions { destroy: [zone.to_owned()].into() };
         let findings = audit::audit_zone(&plan, &seen.facts, &permissions);
@@ -49,9 +53,9 @@ pub fn carry_out(host: &Host, zone: &str, goal: Goal, force_detach: bool, observ
         };
         let how = if force_detach { ", detaching busy mounts," } else { "" };
         let message = match &result {
-            ZoneResult::Converged => format!("{transition}{how} was asked for by hand: {from} > {to}"),
+            ZoneResult::Converged => format!("{asked}{how} was asked for by hand: {from} > {to}"),
             ZoneResult::Failed(why) | ZoneResult::Blocked(why) | ZoneResult::Waiting(why) => {
-                format!("{transition}{how} was asked for by hand and failed: {why}")
+                format!("{asked}{how} was asked for by hand and failed: {why}")
             }
         };
         let event = HostEvent { at: host.now(), zone: Some(zone.to_owned()), reason: "ByHand".into(), message };

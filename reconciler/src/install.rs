@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 use reeve_schema::Zone;
 use reeve_schema::manifest::Root;
+use reeve_state::wanted;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::{Error, OnFile, Result};
 use crate::places::Places;
@@ -60,6 +62,7 @@ pub fn install(places: &Places, zone: &Zone) -> Result<()> {
     let ids = match mark_of(&zonepath)? {
         Some(mark) if mark.zone == name && PARTS.iter().all(|part| zonepath.join(part).exists()) => {
             tracing::info!("zone {name}: takes over the files in {}", zonepath.display());
+            IdRanges::new(places.state()).keep(name, mark.ids)?;
             mark.ids
         }
         _ => {
@@ -71,6 +74,25 @@ pub fn install(places: &Places, zone: &Zone) -> Result<()> {
     };
     let root = serde_json::to_value(&zone.spec.root).map_err(std::io::Error::other).on("encode", &zonepath)?;
     ZoneFiles::new(places, name).set_installed(&Installed::new(&zonepath.display().to_string(), root, ids))
+}
+
+/// Writes `installed.json` anew where it was lost and the zonepath of this manifest says that all its files are there and
+/// are this zone's. False where it does not.
+///
+/// # Errors
+/// What could not be read or written; [`Error::Refused`] when the files' IDs are another zone's.
+pub fn restore(places: &Places, name: &str, manifest: &Value) -> Result<bool> {
+    let Some(zonepath) = wanted::zonepath(manifest).map(Path::new) else { return Ok(false) };
+    match mark_of(zonepath)? {
+        Some(mark) if mark.zone == name && PARTS.iter().all(|part| zonepath.join(part).exists()) => {
+            IdRanges::new(places.state()).keep(name, mark.ids)?;
+            let root = manifest["spec"]["root"].clone();
+            let installed = Installed::new(&zonepath.display().to_string(), root, mark.ids);
+            ZoneFiles::new(places, name).set_installed(&installed)?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
 }
 
 fn refused(refusals: &[Refusal]) -> Error {

@@ -3,7 +3,7 @@
 //! The command line is written against this much of it:
 //!
 //! - [`places::Places`]: where files are; [`places::check_host`] says what this host lacks.
-//! - [`source`]: manifests from files. Needs neither root nor cgroups.
+//! - [`source`]: manifests from files; [`git`]: out of commits. Need neither root nor cgroups.
 //! - [`host::Host`]: one host, looked at and changed with blocking calls. Looking takes no lock; `apply` and `down` take
 //!   a [`store::Lock`], which [`host::Host::lock`] gives or says who has it.
 //! - [`run`]: the controller, `reeve run DIR`; and [`controller`], by which other commands talk to one that runs.
@@ -18,6 +18,7 @@ pub mod console;
 pub mod controller;
 pub mod desired;
 pub mod error;
+pub mod git;
 pub mod holders;
 pub mod host;
 pub mod imperative;
@@ -26,6 +27,7 @@ pub mod observe;
 pub mod pass;
 pub mod places;
 pub mod planned_walk;
+mod planted;
 pub mod progress;
 pub mod purge;
 pub mod quiet;

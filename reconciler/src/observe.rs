@@ -379,7 +379,9 @@ fn unreadable(name: &str, why: &str) -> ZoneFacts {
 
 fn configuration(configured: &Result<Content<Configured>>) -> Fact<RecordedConfig> {
     match configured {
-        Ok(Content::Value(configured)) => Fact::Known(RecordedConfig { digest: configured.digest.clone() }),
+        Ok(Content::Value(configured)) => {
+            Fact::Known(RecordedConfig { digest: configured.digest.clone(), source: configured.source.clone() })
+        }
         Ok(Content::Absent) => Fact::Absent,
         Ok(Content::Bad(why)) => Fact::unknown(why.as_str()),
         Err(error) => Fact::unknown(error.to_string()),

@@ -6,6 +6,7 @@ mod look;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use reeve_schema::Deletion;
 use reeve_state::audit::{self, Finding, Permissions, Severity};
@@ -26,11 +27,16 @@ use report::report;
 pub use report::status_now;
 
 /// What a pass works towards.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub enum Aim {
     /// What the manifests want.
-    #[default]
-    Manifests,
+    Manifests {
+        /// The file or folder that they are from, absolute and without symbolic links.
+        source: PathBuf,
+        /// Whether the host is kept by them, so that zones from elsewhere are told of, too. Else those are no matter of
+        /// this pass.
+        follows: bool,
+    },
     /// That these zones are down, and with `purge` gone; others are left alone.
     Down {
         /// The zones.
@@ -158,7 +164,7 @@ impl World {
 
     /// What is known of a zone that is to be looked at again.
     fn known(&self, zone: &str) -> Option<Known<'_>> {
-        let manifest = self.recorded.get(zone).map(|recorded| &recorded.manifest);
+        let manifest = self.recorded.get(zone).map(|recorded| &*recorded.manifest);
         Some(Known { facts: self.facts.zones.get(zone)?, manifest })
     }
 
@@ -225,27 +231,37 @@ fn is_at_rest(plan: &ZonePlan) -> bool {
 
 /// Plans the zones, or all of them.
 fn make_plan(world: &World, zones: Option<&BTreeSet<String>>) -> Plan {
-    if let Aim::Down { zones: down, purge } = &world.aim {
-        let wanted = down.iter().filter(|name| zones.is_none_or(|zones| zones.contains(*name)));
-        let nothing = |name: &str| ZoneFacts::absent(name);
-        let one = |name: &String| match world.facts.zones.get(name) {
-            Some(facts) => take_down(*purge, facts, world.recorded.get(name)),
-            None => take_down(*purge, &nothing(name), None),
-        };
-        return Plan { zones: wanted.map(one).collect() };
-    }
-    let now = crate::store::now();
+    let (source, follows) = match &world.aim {
+        Aim::Manifests { source, follows } => (source.to_string_lossy(), *follows),
+        Aim::Down { zones: down, purge } => return plan_down(world, zones, down, *purge),
+    };
     let whole = plan::Input {
         wanted: &world.wanted,
+        source: Some(&source),
         facts: &world.facts,
         recorded: &world.recorded,
         policies: &world.policies,
-        now,
+        now: crate::store::now(),
     };
-    match zones {
+    let mut plan = match zones {
         Some(zones) => plan::plan_some(&whole, zones),
         None => plan::plan(&whole),
+    };
+    if !follows {
+        plan.zones.retain(|zone| !matches!(zone.hold, Some(Hold::OtherSource { .. })));
     }
+    plan
+}
+
+/// Plans the way down of the zones that are to go there, or of those among `zones`.
+fn plan_down(world: &World, zones: Option<&BTreeSet<String>>, down: &BTreeSet<String>, purge: bool) -> Plan {
+    let wanted = down.iter().filter(|name| zones.is_none_or(|zones| zones.contains(*name)));
+    let nothing = |name: &str| ZoneFacts::absent(name);
+    let one = |name: &String| match world.facts.zones.get(name) {
+        Some(facts) => take_down(purge, facts, world.recorded.get(name)),
+        None => take_down(purge, &nothing(name), None),
+    };
+    Plan { zones: wanted.map(one).collect() }
 }
 
 /// Audits the plan by rules of its own; a zone with a fatal finding is left alone and told of.
@@ -274,7 +290,8 @@ fn permissions(world: &World) -> Permissions {
         destroy.extend(zones.iter().cloned());
     }
     for (name, recorded) in &world.recorded {
-        if !world.wanted.contains_key(name) && wanted::deletion(&recorded.manifest) == Deletion::Delete {
+        let gone = !world.wanted.contains_key(name) && was_there(world, name);
+        if gone && wanted::deletion(&recorded.manifest) == Deletion::Delete {
             destroy.insert(name.clone());
         }
     }
@@ -284,6 +301,14 @@ fn permissions(world: &World) -> Permissions {
         }
     }
     Permissions { destroy }
+}
+
+/// Whether the recorded manifest of a zone was where those that are worked towards are from.
+fn was_there(world: &World, zone: &str) -> bool {
+    let Aim::Manifests { source, .. } = &world.aim else { return false };
+    let configured = world.facts.zones.get(zone).and_then(|facts| facts.configured.known());
+    let place = configured.and_then(|configured| configured.source.as_deref());
+    place.is_some_and(|place| wanted::is_from(place, &source.to_string_lossy()))
 }
 
 /// A pass that touches nothing, for those who only want to see the plan. Returns what the audit found.

@@ -67,7 +67,7 @@ fn walk_wave(host: &Host, wave: Vec<(&ZonePlan, ZoneSeen)>, observer: &Observer)
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some((plan, seen)) = queue.lock().ok().and_then(|mut queue| queue.pop()) {
-                    let walked = walk::walk(host, plan, seen, None, &mut None, observer);
+                    let walked = walk::walk(host, plan, seen, plan.source.as_deref(), &mut None, observer);
                     let result = match (walked.stale, walked.outcome.halt_blocked, walked.outcome.failed) {
                         (true, ..) => ZoneResult::Failed("somebody else is at work on it".into()),
                         (_, Some((_, why)), _) => ZoneResult::Blocked(why),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reeve_kernel::sys::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use reeve_kernel::wire::{Control, FileSystem, FileSystemKind, InitSpec, Link, PlatformSpec, Program};
 use reeve_schema::Zone;
-use reeve_schema::manifest::{Fs, FsType, Net, Root};
+use reeve_schema::manifest::{Fs, FsType, Init, Net, Root};
 use reeve_state::limits::{FIELDS, Limits};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -100,7 +100,7 @@ pub fn controls(places: &Places, manifest: &Value, all: bool) -> Vec<Control> {
     if wanted.is_empty() {
         return Vec::new();
     }
-    let offered = crate::cgroup::controllers(places);
+    let offered = crate::cgroup::handed_down(places);
     let enforced = |file: &str| {
         offered.iter().any(|name| file.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.')))
     };
@@ -112,8 +112,7 @@ pub fn controls(places: &Places, manifest: &Value, all: bool) -> Vec<Control> {
 }
 
 /// What runs as the zone's init.
-pub fn init(zone: &Zone) -> InitSpec {
-    let init = &zone.spec.init;
+pub fn init(init: &Init) -> InitSpec {
     let mut environment = vec![
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
         ("HOME", "/root".to_owned()),
@@ -132,8 +131,7 @@ pub fn init(zone: &Zone) -> InitSpec {
 }
 
 /// How init is asked to end: the signal, and how long it may take before it is killed.
-pub fn ending(zone: &Zone) -> (i32, Duration) {
-    let init = &zone.spec.init;
+pub fn ending(init: &Init) -> (i32, Duration) {
     (i32::from(init.signal().number()), init.halt_timeout.duration())
 }
 
@@ -168,10 +166,10 @@ mod tests {
     #[test]
     fn init_is_asked_to_end_in_its_own_way() {
         let (tiny, _) = zone(json!({"root": {"hostUsr": {}}, "init": {"command": ["/bin/x"], "env": {"HOME": "/"}}}));
-        assert_eq!(ending(&tiny), (SIGTERM, Duration::from_secs(10)));
-        assert_eq!(init(&tiny).environment.iter().filter(|entry| entry.starts_with("HOME=")).count(), 1);
+        assert_eq!(ending(&tiny.spec.init), (SIGTERM, Duration::from_secs(10)));
+        assert_eq!(init(&tiny.spec.init).environment.iter().filter(|entry| entry.starts_with("HOME=")).count(), 1);
         let (systemd, _) = zone(json!({"root": {"hostUsr": {}}, "init": {"program": "/sbin/init"}}));
-        assert_eq!(ending(&systemd).0, SIGRTMIN_3);
-        assert_eq!(init(&systemd).program, Program::Init(vec!["/sbin/init".into()]));
+        assert_eq!(ending(&systemd.spec.init).0, SIGRTMIN_3);
+        assert_eq!(init(&systemd.spec.init).program, Program::Init(vec!["/sbin/init".into()]));
     }
 }

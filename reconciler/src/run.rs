@@ -12,6 +12,7 @@ mod engine;
 mod happening;
 mod links;
 mod notify_socket;
+mod repeats;
 mod settle;
 mod stir;
 mod watch;
@@ -68,7 +69,8 @@ pub fn run(host: Arc<Host>, options: RunOptions) -> Result<()> {
     let result = runtime.block_on(async {
         let watch = watch::Watch::new(&source)?;
         let control = control::listen(host.places())?;
-        let world = World::new(&host, Aim::Manifests, BTreeMap::new());
+        let aim = Aim::Manifests { source: source.clone(), follows: true };
+        let world = World::new(&host, aim, BTreeMap::new());
         let mut engine = Engine::new((*host).clone(), world, workers, options.observer.clone());
         engine.follow(Mode::Follow { source, watch, control }).await
     });

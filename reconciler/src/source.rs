@@ -34,7 +34,7 @@ pub enum LoadError {
 /// # Errors
 /// A file that cannot be read, a symbolic link, too many or too large files.
 pub fn read(path: &Path) -> Result<Vec<SourceFile>> {
-    let mut reader = Reader { limits: Limits::default(), total: 0, files: Vec::new() };
+    let mut reader = Reader::default();
     let path_found = fs::metadata(path).on("stat", path)?;
     if path_found.is_dir() {
         reader.folder(path, 0)?;
@@ -59,7 +59,9 @@ pub fn load(paths: &[PathBuf], zonepaths: &str) -> std::result::Result<ManifestS
         .map_err(|problems| LoadError::Problems(Problems(problems)))
 }
 
-struct Reader {
+/// Takes in files, within the limits of a set.
+#[derive(Default)]
+pub(crate) struct Reader {
     limits: Limits,
     total: usize,
     files: Vec<SourceFile>,
@@ -68,13 +70,13 @@ struct Reader {
 impl Reader {
     fn folder(&mut self, path: &Path, depth: usize) -> Result<()> {
         if depth > DEPTH_MAX {
-            return Err(Error::refused(format!("{}: folders nest deeper than {DEPTH_MAX}", path.display())));
+            return Err(too_deep(&path.display().to_string()));
         }
         let mut entries: Vec<_> =
             fs::read_dir(path).on("readdir", path)?.collect::<std::io::Result<_>>().on("readdir", path)?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            if is_hidden(Path::new(&entry.file_name())) {
                 continue;
             }
             let path = entry.path();
@@ -99,24 +101,72 @@ impl Reader {
             return Err(Error::refused(format!("{}: is not a file", shown.display())));
         }
         let mut bytes = Vec::new();
-        file.take(self.limits.file_bytes as u64 + 1).read_to_end(&mut bytes).on("read", shown)?;
+        file.take(self.file_max() as u64 + 1).read_to_end(&mut bytes).on("read", shown)?;
+        self.add(bytes, &shown.display().to_string())
+    }
+
+    /// The most bytes that a file may have.
+    pub(crate) fn file_max(&self) -> usize {
+        self.limits.file_bytes
+    }
+
+    /// What was taken in.
+    pub(crate) fn files(self) -> Vec<SourceFile> {
+        self.files
+    }
+
+    /// Takes in a file that was read.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]: it or the set is too large, or it is no text.
+    pub(crate) fn add(&mut self, bytes: Vec<u8>, shown: &str) -> Result<()> {
         self.total += bytes.len();
         if bytes.len() > self.limits.file_bytes {
             let max = self.limits.file_bytes;
-            return Err(Error::refused(format!("{}: is larger than {max} bytes", shown.display())));
+            return Err(Error::refused(format!("{shown}: is larger than {max} bytes")));
         }
         if self.total > self.limits.set_bytes || self.files.len() >= FILES_MAX {
             let (bytes, files) = (self.limits.set_bytes, FILES_MAX);
-            let message = format!("{}: the set is larger than {bytes} bytes or {files} files", shown.display());
+            let message = format!("{shown}: the set is larger than {bytes} bytes or {files} files");
             return Err(Error::refused(message));
         }
         let text = String::from_utf8(bytes).map_err(|error| {
             let place = error.utf8_error().valid_up_to();
-            Error::refused(format!("{}: is not UTF-8 text (byte {place})", shown.display()))
+            Error::refused(format!("{shown}: is not UTF-8 text (byte {place})"))
         })?;
-        self.files.push(SourceFile { path: shown.display().to_string(), text });
+        self.files.push(SourceFile { path: shown.to_owned(), text });
         Ok(())
     }
+}
+
+/// The one name of a path, whatever it is called from wherever: absolute, and without symbolic links as far as it is
+/// there.
+pub fn absolute(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let known = absolute.ancestors().find_map(|folder| Some((folder, fs::canonicalize(folder).ok()?)));
+    match known {
+        Some((folder, known)) => match absolute.strip_prefix(folder) {
+            Ok(rest) if rest.as_os_str().is_empty() => known,
+            Ok(rest) => known.join(rest),
+            Err(_) => absolute,
+        },
+        None => absolute,
+    }
+}
+
+fn too_deep(shown: &str) -> Error {
+    Error::refused(format!("{shown}: folders nest deeper than {DEPTH_MAX}"))
+}
+
+/// Refuses a file that is too deep in folders. `below` is its path from where the set begins.
+pub(crate) fn check_depth(below: &Path, shown: &str) -> Result<()> {
+    // The last part is the file itself.
+    if below.components().count() > DEPTH_MAX + 1 { Err(too_deep(shown)) } else { Ok(()) }
+}
+
+/// Whether a path has a part that begins with a dot: that is not read.
+pub(crate) fn is_hidden(path: &Path) -> bool {
+    path.iter().any(|part| part.as_encoded_bytes().starts_with(b"."))
 }
 
 /// Whether a file's name is that of a manifest.
@@ -143,6 +193,17 @@ mod tests {
         let texts: Vec<String> = read(dir.path()).unwrap().into_iter().map(|file| file.text).collect();
         assert_eq!(texts, ["a.yml", "b.yaml", "sub/c.yaml"]);
         assert_eq!(read(&dir.path().join("b.yaml")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_path_has_one_name_also_where_its_end_is_gone() {
+        let dir = folder();
+        let top = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir(top.join("real")).unwrap();
+        std::os::unix::fs::symlink("real", top.join("link")).unwrap();
+        for (path, is) in [("link", "real"), ("link/gone/too", "real/gone/too"), ("real/../link/gone", "real/gone")] {
+            assert_eq!(absolute(&top.join(path)), top.join(is), "{path}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub use lock::{Holder, Lock};
 pub use zone::ZoneFiles;
 
 use crate::error::{OnFile, Result};
+use crate::places::Places;
 
 /// Milliseconds since 1970: the clock that all timestamps come from.
 pub fn now() -> Timestamp {
@@ -47,5 +48,21 @@ pub fn zone_names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Removes half-written files of processes that were killed, from both folders and those of the zones in them.
+///
+/// # Errors
+/// A folder that cannot be read, or a file that cannot be removed.
+pub fn sweep(places: &Places) -> Result<()> {
+    for folder in [places.state(), places.run()] {
+        files::sweep(folder)?;
+        for zone in zone_names(folder)? {
+            files::sweep(&folder.join("zones").join(zone))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod formats;
 #[cfg(test)]
 mod tests;

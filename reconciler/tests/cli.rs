@@ -54,6 +54,10 @@ fn right_manifests_are_counted() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "4 zones in 1 file, no problem\n");
     assert_eq!(run(&["validate", "-q", "old"]).stdout, b"");
+    let nothing = tempfile::tempdir().expect("a folder");
+    let output = run(&["validate", nothing.path().to_str().expect("UTF-8")]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no manifest"));
     let list = run(&["validate", "old", "-o", "yaml"]);
     assert_eq!(String::from_utf8_lossy(&list.stdout), "formatVersion: \"1\"\nitems: []\n");
 }
@@ -107,7 +111,7 @@ fn wrong_use_is_an_error_of_each_command() {
     assert_eq!(code(&["--version"]), 0);
     assert_eq!(code(&["diff", "--help"]), 0);
     assert_eq!(code(&["validate", "no/such/folder"]), 1);
-    assert_eq!(code(&["plan", "--from", "git:HEAD", "new"]), 1);
+    assert_eq!(code(&["plan", "--from", "git:no-such-commit", "new"]), 1);
     assert_eq!(code(&["zoneadm", "no-such-command"]), 2);
     assert_eq!(code(&["zoneadm", "list", "-pv"]), 2);
 }

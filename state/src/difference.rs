@@ -5,6 +5,7 @@ mod link;
 mod price;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use price::{PRICES, price_of};
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use crate::wanted::{self, Wanted};
 #[serde(rename_all = "camelCase")]
 pub struct Recorded {
     /// The manifest that the zone was made from, as [`crate::plan::ZonePlan::manifest`] had it.
-    pub manifest: Value,
+    pub manifest: Arc<Value>,
     /// Digest of the manifest.
     pub digest: String,
     /// The state that the last finished step ended in.
@@ -72,7 +73,8 @@ pub enum Price {
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
     /// Path in the spec with dots, e.g. `init.command`; `labels` and `annotations` of the metadata; `state`; or one of
-    /// Reeve's own: `digest` (the manifest as a whole), `record` (there is none), `platform` (not whole), `zoneadmd` (gone).
+    /// Reeve's own: `digest` (the manifest as a whole), `source` (the file that it is in), `record` (there is none), `platform` (not
+    /// whole), `zoneadmd` (gone).
     pub field: String,
     /// R.
     pub recorded: Option<Value>,
@@ -143,6 +145,14 @@ fn absent(wanted: &Wanted, recorded: Option<&Recorded>, boot_id: &str) -> Differ
     }
 }
 
+/// The file that is recorded and the one that the manifest is in, where they are not the same. Another line of the same
+/// file is no change: there it moves with every edit above it.
+pub fn source_changed<'a>(wanted: &'a Wanted, facts: &'a ZoneFacts) -> Option<(Option<&'a str>, &'a str)> {
+    let desired = wanted::source_file(wanted.source.as_deref()?);
+    let recorded = facts.configured.known()?.source.as_deref().map(wanted::source_file);
+    (recorded != Some(desired)).then_some((recorded, desired))
+}
+
 /// One comparison.
 struct Compare<'a> {
     wanted: &'a Wanted,
@@ -210,6 +220,9 @@ impl Compare<'_> {
                 own("digest", Some(json!(r.digest)), Some(digest), self.cause("digest", true, false));
             }
             Some(_) => {}
+        }
+        if let (Some(_), Some((recorded, desired))) = (self.recorded, source_changed(self.wanted, self.facts)) {
+            own("source", recorded.map(|file| json!(file)), Some(json!(desired)), self.cause("source", true, false));
         }
         if self.state.is_active() && self.facts.zoneadmd.is_absent() {
             own("zoneadmd", None, None, self.cause("zoneadmd", false, true));

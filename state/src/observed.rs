@@ -78,6 +78,9 @@ pub struct ProcessId {
 pub struct RecordedConfig {
     /// Digest of the manifest that it came from.
     pub digest: String,
+    /// Where that was, `FILE:LINE`; none where nobody wrote it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// What `installed.json` says, with zonepath/root seen to be there.

@@ -10,8 +10,9 @@ mod words;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-pub use request::{Refusal, request, take_down};
+pub use request::{Refusal, request, restart, take_down};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -99,6 +100,11 @@ pub enum Hold {
     },
     /// Somebody suspended the zone.
     Suspended,
+    /// None of these manifests names it, and none of them did: it came from elsewhere, so that it is no matter of theirs.
+    OtherSource {
+        /// The file that it came from, where that is recorded.
+        file: Option<String>,
+    },
 }
 
 /// What is to be done with one zone.
@@ -123,9 +129,12 @@ pub struct ZonePlan {
     pub hold: Option<Hold>,
     /// The manifest that the steps use, and that `writeConfiguration` and `record` write: the desired one, but fields
     /// that wait for a confirmation are as recorded. `None` where nothing is brought up or written.
-    pub manifest: Option<Value>,
+    pub manifest: Option<Arc<Value>>,
     /// Digest of the desired manifest.
     pub digest: Option<String>,
+    /// Where the desired manifest is, `FILE:LINE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Zones whose teardown must be done before this zone's bring-up begins: they still hold what it needs.
     pub after: Vec<String>,
     /// In words.
@@ -180,6 +189,9 @@ pub struct ZonePolicy {
 pub struct Input<'a> {
     /// The zones that are wanted, by name.
     pub wanted: &'a BTreeMap<String, Wanted>,
+    /// The file or folder that they are all the zones of, absolute. A zone that they do not name has lost its manifest only
+    /// if that was there; others are left alone. None: they are all there is, wherever a zone came from.
+    pub source: Option<&'a str>,
     /// What was seen.
     pub facts: &'a HostFacts,
     /// What was recorded, by name of zone.
@@ -230,6 +242,7 @@ fn with_subject<T>(input: &Input<'_>, name: &str, f: impl FnOnce(&zone::Subject<
     f(&zone::Subject {
         name,
         wanted: input.wanted.get(name),
+        source: input.source,
         facts: input.facts.zones.get(name).unwrap_or(&nothing),
         recorded: input.recorded.get(name),
         policy: input.policies.get(name).unwrap_or(&policy),

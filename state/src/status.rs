@@ -15,6 +15,8 @@ use crate::wanted::{self, Wanted};
 
 /// How many entries `history` keeps.
 pub const HISTORY: usize = 32;
+/// The outcome of a transition that did what it should.
+pub const DONE: &str = "done";
 
 /// One transition that was walked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,23 +32,57 @@ pub struct HistoryEntry {
     pub to: Option<ZoneState>,
     /// `done`, or the error.
     pub outcome: String,
-    /// How long it took, in milliseconds; the last time where it is more than one.
+    /// How long it took, in milliseconds; the last one where it was walked several times.
     pub took_ms: u64,
-    /// How often it came to this one after the other. A failure that is tried again and again is one entry.
-    #[serde(default = "once")]
-    pub times: u32,
+    /// How often it was walked in a row with this end. Only failures are counted together; not there for one.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub count: u32,
+    /// When the last of them began; not there for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<Timestamp>,
 }
 
 fn once() -> u32 {
     1
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it skips by reference")]
+fn is_once(count: &u32) -> bool {
+    *count == 1
+}
+
 impl HistoryEntry {
-    /// Whether this is the same failure as `other`, at another time.
-    pub fn is_same_failure(&self, other: &HistoryEntry) -> bool {
-        let what = |entry: &HistoryEntry| (entry.transition, entry.from, entry.to);
-        self.outcome != "done" && what(self) == what(other) && self.outcome == other.outcome
+    /// A transition that was walked once.
+    pub fn new(at: Timestamp, transition: Transition, from: Option<ZoneState>) -> Self {
+        Self { at, transition, from, to: from, outcome: DONE.into(), took_ms: 0, count: 1, last_at: None }
     }
+
+    /// Whether it failed.
+    pub fn failed(&self) -> bool {
+        self.outcome != DONE
+    }
+
+    /// Whether it is the same failure.
+    pub fn is_again(&self, before: &Self) -> bool {
+        let what = |entry: &Self| (entry.transition, entry.from, entry.to);
+        self.failed() && what(self) == what(before) && self.outcome == before.outcome
+    }
+}
+
+/// Adds what was walked: a failure like the one before it is counted with that one, so that a walk that is tried again
+/// and again does not push out everything else.
+fn add(history: &mut Vec<HistoryEntry>, walked: &[HistoryEntry]) {
+    for entry in walked {
+        match history.last_mut() {
+            Some(last) if entry.is_again(last) => {
+                last.count = last.count.saturating_add(entry.count);
+                last.last_at = Some(entry.last_at.unwrap_or(entry.at));
+                last.took_ms = entry.took_ms;
+            }
+            _ => history.push(entry.clone()),
+        }
+    }
+    history.drain(..history.len().saturating_sub(HISTORY));
 }
 
 /// One zone.
@@ -149,8 +185,7 @@ pub fn status(input: &Input<'_>) -> ZoneStatus {
     let state = plan.from.known().copied();
     let active = state.is_some_and(ZoneState::is_active);
     let mut history = previous.map(|p| p.history.clone()).unwrap_or_default();
-    input.outcome.walked.iter().for_each(|entry| add(&mut history, entry));
-    history.drain(..history.len().saturating_sub(HISTORY));
+    add(&mut history, &input.outcome.walked);
     let manifest = input.recorded.map(|r| &r.manifest).or(wanted.map(|w| &w.manifest));
     ZoneStatus {
         name: plan.name.clone(),
@@ -160,26 +195,18 @@ pub fn status(input: &Input<'_>) -> ZoneStatus {
         zsched_pid: facts.zsched.known().map(|p| p.pid),
         zoneadmd_pid: facts.zoneadmd.known().map(|p| p.pid),
         addresses: addresses(input),
-        zonepath: facts.zonepath.clone().or_else(|| manifest.and_then(wanted::zonepath).map(String::from)),
+        zonepath: facts
+            .zonepath
+            .clone()
+            .or_else(|| manifest.and_then(|manifest| wanted::zonepath(manifest)).map(String::from)),
         desired: wanted.map(Wanted::goal),
         manifest_digest: wanted.map(|w| w.digest.clone()),
-        source: wanted.and_then(|w| w.source.clone()),
+        source: wanted.and_then(|w| w.source.clone()).or_else(|| facts.configured.known()?.source.clone()),
         conditions: conditions(input),
         halt: halting(input).cloned(),
         restarts: policy.restarts.restarts,
         last_exit: facts.last_exit.or(policy.restarts.last_exit),
         history,
-    }
-}
-
-/// Adds what was walked; the same failure again is counted.
-fn add(history: &mut Vec<HistoryEntry>, entry: &HistoryEntry) {
-    match history.last_mut() {
-        Some(last) if last.is_same_failure(entry) => {
-            last.times = last.times.saturating_add(entry.times);
-            last.took_ms = entry.took_ms;
-        }
-        _ => history.push(entry.clone()),
     }
 }
 
@@ -195,7 +222,7 @@ fn addresses(input: &Input<'_>) -> Vec<String> {
         return links.iter().flat_map(|link| link.addresses.clone().unwrap_or_default()).collect();
     }
     let manifest = input.recorded.map(|r| &r.manifest).or(input.wanted.map(|w| &w.manifest));
-    let nets = manifest.map(wanted::net).unwrap_or_default();
+    let nets = manifest.map(|manifest| wanted::net(manifest)).unwrap_or_default();
     nets.iter().filter_map(|net| net.address).map(|address| address.to_string()).collect()
 }
 
@@ -271,6 +298,11 @@ fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
         let claim = not("Unknown".into(), &plan.reason);
         return Claim { status: ConditionStatus::Unknown, ..claim };
     }
+    if let (Some(Hold::OtherSource { .. }), None) = (&plan.hold, stalling) {
+        // Nothing is wanted of it here, so nothing can be said of whether it is as wanted.
+        let claim = not("NotFollowed".into(), &plan.reason);
+        return Claim { status: ConditionStatus::Unknown, ..claim };
+    }
     if let Some(cause) = stalling {
         let message = format!("{}{}", cause.message, waiting(input));
         return not(format!("{:?}", cause.kind), &message);
@@ -283,7 +315,7 @@ fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
         Some(Hold::Backoff { .. }) => not("Backoff".into(), &plan.reason),
         Some(Hold::Conflict { .. }) => not("Conflict".into(), &plan.reason),
         Some(Hold::Suspended) => not("Suspended".into(), &plan.reason),
-        Some(Hold::AwaitingConfirmation { .. } | Hold::FilesGone | Hold::Unknown { .. }) => {
+        Some(Hold::AwaitingConfirmation { .. } | Hold::FilesGone | Hold::Unknown { .. } | Hold::OtherSource { .. }) => {
             not("Held".into(), &plan.reason)
         }
         None if !plan.steps.is_empty() => not("InProgress".into(), &plan.reason),

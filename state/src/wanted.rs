@@ -1,7 +1,10 @@
 //! What is wanted of one zone, as the planner needs it: the manifest as a document with its defaults filled in, and
 //! the few fields of it that decide where the zone goes. A recorded manifest is read by the same functions.
 
-use reeve_schema::manifest::{Net, Restart, Zone};
+use std::path::Path;
+use std::sync::Arc;
+
+use reeve_schema::manifest::{Init, Net, Restart, Zone};
 use reeve_schema::quantity::TimeSpan;
 use reeve_schema::{Deletion, DesiredState};
 use serde::de::DeserializeOwned;
@@ -17,7 +20,7 @@ pub struct Wanted {
     /// The name.
     pub name: String,
     /// The manifest ([`Zone`] as JSON), with `spec.zonepath` and `spec.hostname` filled in.
-    pub manifest: Value,
+    pub manifest: Arc<Value>,
     /// Digest of the manifest.
     pub digest: String,
     /// Where the manifest came from, for people: a path or a commit.
@@ -34,7 +37,7 @@ impl Wanted {
             spec.insert("zonepath".into(), zone.zonepath(zonepaths).into());
             spec.insert("hostname".into(), zone.hostname().into());
         }
-        Wanted { name: zone.name().to_string(), manifest, digest: digest.to_owned(), source }
+        Wanted { name: zone.name().to_string(), manifest: Arc::new(manifest), digest: digest.to_owned(), source }
     }
 
     /// The state that the manifest wants.
@@ -61,6 +64,20 @@ fn at<'a>(manifest: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(manifest, |value, key| value.get(key))
 }
 
+/// The file of a source that is written `FILE:LINE`.
+pub fn source_file(source: &str) -> &str {
+    match source.rsplit_once(':') {
+        Some((file, line)) if !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit()) => file,
+        _ => source,
+    }
+}
+
+/// Whether a source (`FILE:LINE`) is the file `path`, or below the folder `path`. Both are absolute; what symbolic links
+/// are in them was resolved by whoever read the manifests.
+pub fn is_from(source: &str, path: &str) -> bool {
+    Path::new(source_file(source)).starts_with(path)
+}
+
 /// `spec.state`; running where the manifest does not say.
 pub fn goal(manifest: &Value) -> ZoneState {
     match field(manifest, &["spec", "state"]).unwrap_or_default() {
@@ -75,6 +92,14 @@ pub fn deletion(manifest: &Value) -> Deletion {
     field(manifest, &["spec", "deletion"]).unwrap_or_default()
 }
 
+/// `spec.init`, for who needs nothing else of the manifest; the default where there is none.
+///
+/// # Errors
+/// Where it is no init, e.g. one that another version recorded.
+pub fn init(manifest: &Value) -> Result<Init, serde_json::Error> {
+    at(manifest, &["spec", "init"]).map_or_else(|| Ok(Init::default()), Init::deserialize)
+}
+
 /// `spec.init.restart`; always where the manifest does not say.
 pub fn restart_policy(manifest: &Value) -> Restart {
     field(manifest, &["spec", "init", "restart"]).unwrap_or_default()
@@ -82,7 +107,7 @@ pub fn restart_policy(manifest: &Value) -> Restart {
 
 /// `spec.init.haltTimeout` in milliseconds.
 pub fn halt_timeout_ms(manifest: &Value) -> u64 {
-    let default = reeve_schema::manifest::Init::default_halt_timeout;
+    let default = Init::default_halt_timeout;
     u64::from(field::<TimeSpan>(manifest, &["spec", "init", "haltTimeout"]).unwrap_or_else(default).millis())
 }
 

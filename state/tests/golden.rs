@@ -64,7 +64,7 @@ fn new_case(name: &str, mut world: World, desired: &[Wanted]) {
     fs::create_dir_all(&folder).expect("a folder");
     world.wanted.clear();
     write(&folder.join("current.json"), &world);
-    let documents: Vec<&Value> = desired.iter().map(|w| &w.manifest).collect();
+    let documents: Vec<&Value> = desired.iter().map(|w| &*w.manifest).collect();
     write(&folder.join("desired.json"), &documents);
 }
 

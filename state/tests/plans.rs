@@ -5,7 +5,7 @@ mod common;
 use common::model::walk;
 use common::{World, facts_in, wants};
 use reeve_state::audit::{Permissions, audit_zone};
-use reeve_state::plan::{Hold, Plan, Refusal, ZonePlan, ZonePolicy, plan_some, request, take_down};
+use reeve_state::plan::{Hold, Plan, Refusal, ZonePlan, ZonePolicy, plan_some, request, restart, take_down};
 use reeve_state::restart::{ExitKind, ExitReport, RestartHistory, StayReason};
 use reeve_state::wanted::Wanted;
 use reeve_state::{Fact, Timestamp, Transition, ZoneState};
@@ -160,6 +160,7 @@ fn what_another_zone_keeps_is_not_taken_and_what_it_gives_up_is_waited_for() {
     let now = world.facts.observed_at;
     let input = reeve_state::plan::Input {
         wanted: &world.wanted,
+        source: None,
         facts: &world.facts,
         recorded: &world.recorded,
         policies: &world.policies,
@@ -205,6 +206,11 @@ fn requests_follow_the_table_and_boot_goes_through_ready() {
     let refused = ask(T::Boot, ZoneState::Down).expect_err("illegal").to_string();
     assert_eq!(refused, "boot: not possible from state down; from there: halt");
     assert!(matches!(ask(T::InitExited, Running), Err(Refusal::Illegal(_))), "an event is not asked for");
+    let again = restart(Some(&zone), &facts_in(&zone, Running), None).expect("legal");
+    assert_eq!((again.path.as_slice(), again.to), ([T::Stop, T::Boot].as_slice(), Some(Running)));
+    assert_eq!(audit_zone(&again, &facts_in(&zone, Running), &Permissions::default()), []);
+    let refused = restart(Some(&zone), &facts_in(&zone, Ready), None).expect_err("illegal").to_string();
+    assert_eq!(refused, "stop: not possible from state ready; from there: boot, halt");
     let missing = request(T::Boot, None, &facts_in(&zone, Ready), None);
     assert_eq!(missing, Err(Refusal::NoConfiguration { transition: T::Boot }));
     let mut blind = facts_in(&zone, Running);

@@ -9,6 +9,7 @@ use crate::table::Table;
 use crate::timing::{Random, median, settle, timed};
 use crate::zones::{self, Manifest, Scratch};
 use reeve::{Host, ZoneResult};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -117,7 +118,8 @@ impl Zones {
     pub fn apply(&self, state: &'static str) -> Result<f64> {
         let set = self.set(state)?;
         let lock = self.host.lock("bench", None)?;
-        let (took, outcome) = timed(|| Ok(self.host.apply(&lock, &set, PATIENCE, &reeve::progress::silent())))?;
+        let (took, outcome) =
+            timed(|| Ok(self.host.apply(&lock, &set, Path::new(zones::SOURCE), PATIENCE, &reeve::progress::silent())))?;
         match outcome.zones.iter().find(|zone| zone.result != ZoneResult::Converged) {
             Some(zone) => Err(format!("zone {}: {:?}", zone.zone, zone.result).into()),
             None => Ok(took),

@@ -1,5 +1,6 @@
 //! The rows of one zone: `cold`, `cold_net`, `ready_to_running`, `restart`, all in the same rounds.
 //!
+//! Reeve's figure of those two ends when the controller has seen the zone running, that of the others when all is recorded.
 //! A peer's figure ends when its init has written a byte, where it starts something, and when the tool has exited, where
 //! it ends something. A container of crun or runc has no Ready state to come from that could be come back to, so that for
 //! `ready_to_running` and `restart` a peer runs a new one, which is what its user does.
@@ -11,7 +12,7 @@ use crate::options::Options;
 use crate::table::{Peers, Table};
 use crate::timing::{self, Contender, settle, timed};
 use crate::zones::{Manifest, Reeve, Scratch};
-use reeve_state::Transition;
+use reeve_state::{Transition, ZoneState};
 use std::cell::RefCell;
 
 const ROWS: [&str; 4] = ["cold", "cold_net", "ready_to_running", "restart"];
@@ -72,14 +73,16 @@ fn zone<'a>(reeve: &'a RefCell<Reeve>, row: &'static str) -> Result<Work<'a>> {
     if let Some(transition) = from {
         reeve.borrow_mut().take(&name, transition)?;
     }
-    let take = move |transition| reeve.borrow_mut().take(&name, transition);
+    let of_take = name.clone();
+    let take = move |transition| reeve.borrow_mut().take(&of_take, transition);
+    let until_running = move |from| reeve.borrow_mut().until_running(&name, from);
     Ok(match row {
         "ready_to_running" => Box::new(move || {
-            let took = take(Transition::Boot)?;
+            let took = until_running(ZoneState::Ready)?;
             take(Transition::Stop)?;
             Ok(took)
         }),
-        "restart" => Box::new(move || Ok(take(Transition::Stop)? + take(Transition::Boot)?)),
+        "restart" => Box::new(move || until_running(ZoneState::Running)),
         _ => Box::new(move || Ok(take(Transition::Boot)? + take(Transition::Halt)?)),
     })
 }

@@ -6,9 +6,9 @@ use crate::hundred::Zones;
 use crate::options::Options;
 use crate::table::Table;
 use crate::timing::{median, settle, timed};
-use crate::zones::Scratch;
+use crate::zones::{self, Scratch};
 use reeve::desired;
-use reeve::pass::{self, Aim, Scope, World};
+use reeve::pass::{self, Scope, World};
 
 /// Measures and adds the row if it is wanted.
 pub fn rows(options: &Options, scratch: &Scratch, table: &mut Table) -> Result<()> {
@@ -21,7 +21,7 @@ pub fn rows(options: &Options, scratch: &Scratch, table: &mut Table) -> Result<(
     eprintln!("bench: {count} zones came up in {up:.0} ms");
     let host = zones.host();
     let wanted = desired::wanted(&zones.set("running")?, host.places());
-    let mut world = World::new(host, Aim::Manifests, wanted);
+    let mut world = World::new(host, zones::aim(), wanted);
     pass::pass(host, &mut world, &Scope::All);
     let (mut all, mut looking, mut event) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.rounds.min(10) {

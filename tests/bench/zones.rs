@@ -3,15 +3,19 @@
 
 use crate::Result;
 use crate::timing::timed;
+use reeve::observe::ZoneSeen;
 use reeve::pass::{self, Aim, Scope, World};
+use reeve::progress::{Notice, Observer};
 use reeve::supervisor::Zoneadmd;
 use reeve::{Host, Places, desired, walk};
 use reeve_schema::{Limits, ManifestSet, SourceFile};
 use reeve_state::audit::{self, Permissions};
-use reeve_state::plan::{ZonePlan, request};
+use reeve_state::plan::{ZonePlan, request, restart};
 use reeve_state::{Transition, ZoneState};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// Where the bench keeps everything, made by its wrapper and removed by it.
 #[derive(Debug, Clone)]
@@ -52,6 +56,14 @@ impl Scratch {
         let (state, run) = (self.folder.join("state"), Path::new("/run/reeve"));
         Ok(Places::new(Some(&state), Some(run), Some(&format!("{}/zones", self.name))))
     }
+}
+
+/// Where the manifests are: they were never in a file, and every relative path is below this.
+pub const SOURCE: &str = "";
+
+/// What the passes work towards.
+pub fn aim() -> Aim {
+    Aim::Manifests { source: PathBuf::from(SOURCE), follows: true }
 }
 
 /// One zone's manifest.
@@ -118,7 +130,7 @@ impl Reeve {
     /// A host without zones.
     pub fn open(scratch: &Scratch) -> Result<Self> {
         let host = Host::open(scratch.places()?)?;
-        let world = World::new(&host, Aim::Manifests, BTreeMap::new());
+        let world = World::new(&host, aim(), BTreeMap::new());
         Ok(Self { host, tree: scratch.tree()?, world, held: BTreeMap::new() })
     }
 
@@ -136,22 +148,59 @@ impl Reeve {
     /// Takes a zone along a transition, as the controller does: planned, audited and walked, with the intent in the
     /// journal before and what is seen of the zone afterwards. Milliseconds.
     pub fn take(&mut self, name: &str, transition: Transition) -> Result<f64> {
-        let (took, ()) = timed(|| {
-            let seen = self.world.seen(name);
-            let plan = request(transition, None, &seen.facts, seen.recorded.as_ref())?;
-            let findings = audit::audit_zone(&plan, &seen.facts, &Permissions::default());
-            match findings.first() {
-                Some(finding) => Err(format!("{}: {}", finding.rule, finding.message).into()),
-                None => self.walk(&plan),
-            }
-        })?;
+        let silent = reeve::progress::silent();
+        let asked = |seen: &ZoneSeen| Ok(request(transition, None, &seen.facts, seen.recorded.as_ref())?);
+        let (took, ()) = timed(|| self.audited(name, &asked, &silent))?;
         Ok(took)
     }
 
+    /// The milliseconds from the request until the controller has seen the zone running: init has exec'd, and of a zone
+    /// that ran before, the old init is reaped. What is then written down, nobody waits for.
+    pub fn until_running(&mut self, name: &str, from: ZoneState) -> Result<f64> {
+        let seen_running: Arc<Mutex<Option<Instant>>> = Arc::default();
+        let note = Arc::clone(&seen_running);
+        let observer: Observer = Arc::new(move |notice| {
+            if let (Notice::State { state: Some(ZoneState::Running), .. }, Ok(mut at)) = (notice, note.lock()) {
+                at.get_or_insert_with(Instant::now);
+            }
+        });
+        let asked = |seen: &ZoneSeen| {
+            let recorded = seen.recorded.as_ref();
+            Ok(match from {
+                ZoneState::Running => restart(None, &seen.facts, recorded)?,
+                _ => request(Transition::Boot, None, &seen.facts, recorded)?,
+            })
+        };
+        let started = Instant::now();
+        self.audited(name, &asked, &observer)?;
+        let at = seen_running.lock().map_err(|error| error.to_string())?.ok_or("it was not seen running")?;
+        Ok((at - started).as_secs_f64() * 1e3)
+    }
+
+    fn audited(
+        &mut self,
+        name: &str,
+        asked: &dyn Fn(&ZoneSeen) -> Result<ZonePlan>,
+        observer: &Observer,
+    ) -> Result<()> {
+        let seen = self.world.seen(name);
+        let plan = asked(&seen)?;
+        let findings = audit::audit_zone(&plan, &seen.facts, &Permissions::default());
+        match findings.first() {
+            Some(finding) => Err(format!("{}: {}", finding.rule, finding.message).into()),
+            None => self.walk_from(&plan, seen, observer),
+        }
+    }
+
     fn walk(&mut self, plan: &ZonePlan) -> Result<()> {
-        let (name, seen) = (plan.name.as_str(), self.world.seen(&plan.name));
+        let seen = self.world.seen(&plan.name);
+        self.walk_from(plan, seen, &reeve::progress::silent())
+    }
+
+    fn walk_from(&mut self, plan: &ZonePlan, seen: ZoneSeen, observer: &Observer) -> Result<()> {
+        let name = plan.name.as_str();
         let held = self.held.entry(name.to_owned()).or_default();
-        let walked = walk::walk(&self.host, plan, seen, None, held, &reeve::progress::silent());
+        let walked = walk::walk(&self.host, plan, seen, None, held, observer);
         let failed = walked.outcome.failed.clone();
         self.world.absorb(name, walked.seen);
         match failed {

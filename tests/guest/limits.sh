@@ -148,3 +148,46 @@ END
   done
   same pids.max 32 "$(<"$FOLDER/pids.max")"
 }
+
+# What the cgroups on the way to the zones hand down: `handed PATH`.
+handed() {
+  cat "$CGROUPS/$1/cgroup.subtree_control"
+}
+
+test_processes_in_the_way_of_controllers_are_named_and_nothing_is_handed_down_in_part() {
+  export REEVE_CGROUP=$TEST/zones
+  mkdir "$CGROUP"
+  sleep 1000 &
+  local sleeper=$!
+  echo "$sleeper" >"$CGROUP/cgroup.procs"
+  # A zone without limits needs no controller.
+  manifest z running <<<"$SLEEPER"
+  "$REEVE" apply "$MANIFESTS" >"$FOLDER/apply.log" 2>&1 || fail "$(<"$FOLDER/apply.log")"
+  same "handed down in part" "" "$(handed "$TEST")$(handed "$TEST/zones")"
+  local part
+  for part in "$CGROUP cannot" "memory, pids, cpu" "$sleeper (sleep)" "mkdir $CGROUP/rest" REEVE_CGROUP; do
+    [[ $(<"$FOLDER/apply.log") == *"$part"* ]] || fail "no '$part' in:" "$(<"$FOLDER/apply.log")"
+  done
+  # One with a limit is refused, and says the same.
+  manifest y running <<<"maxProcesses: 32
+$SLEEPER"
+  local status=0
+  "$REEVE" apply "$MANIFESTS" >"$FOLDER/apply.log" 2>&1 || status=$?
+  same "exit status" 1 "$status"
+  for part in maxProcesses '`pids`' "$sleeper (sleep)"; do
+    [[ $(<"$FOLDER/apply.log") == *"$part"* ]] || fail "no '$part' in:" "$(<"$FOLDER/apply.log")"
+  done
+  same "handed down in part" "" "$(handed "$TEST")$(handed "$TEST/zones")"
+  # What it says is to be done does it, under a controller that runs.
+  start_controller
+  await z running
+  mkdir "$CGROUP/rest"
+  echo "$sleeper" >"$CGROUP/rest/cgroup.procs"
+  "$REEVE" retry y >"$FOLDER/retry.log" 2>&1 || fail "$(<"$FOLDER/retry.log")"
+  await y running
+  same pids.max 32 "$(<"$CGROUP/zones/zone.y/pids.max")"
+  same "handed down" "cpu memory pids" "$(handed "$TEST/zones")"
+  kill "$sleeper"
+  wait "$sleeper" 2>/dev/null || :
+  rmdir "$CGROUP/rest"
+}

@@ -30,10 +30,13 @@ impl Cgroup {
     /// each incarnation needs a fresh one.
     ///
     /// # Errors
-    /// EEXIST, else the errno of mkdir(2) or open(2).
+    /// EEXIST, else the errno of mkdir(2) or open(2); there is no cgroup then.
     pub fn create_fresh(path: &Path) -> Result<Self> {
         rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)).at("mkdir", path.display().to_string())?;
-        Self::open(path)
+        Self::open(path).inspect_err(|_| {
+            // What nobody holds would be in the way of whoever comes next.
+            let _ = rustix::fs::rmdir(path);
+        })
     }
 
     /// Opens a cgroup that is there.

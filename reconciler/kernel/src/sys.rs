@@ -361,6 +361,45 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> Result<()> {
     .at("pidfd_send_signal", signal.to_string())
 }
 
+/// `struct pidfd_info` of pidfd_open(2)'s `PIDFD_GET_INFO`, its first version (Linux 6.13).
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    pid: u32,
+    others: [u32; 11],
+}
+
+/// `PIDFD_GET_INFO`: `_IOWR(0xFF, 11, struct pidfd_info)`.
+const PIDFD_GET_INFO: libc::Ioctl = 0xC040_FF0B;
+/// `PIDFD_INFO_PID`.
+const PIDFD_INFO_PID: u64 = 1;
+
+/// The process ID behind a pidfd, as the caller's PID namespace numbers it.
+///
+/// # Errors
+/// ENOTTY or EINVAL before Linux 6.13, ESRCH when the process was waited for.
+pub fn pidfd_pid(pidfd: BorrowedFd<'_>) -> std::result::Result<i32, Errno> {
+    let mut info = PidfdInfo { mask: PIDFD_INFO_PID, ..PidfdInfo::default() };
+    const { assert!(size_of::<PidfdInfo>() == 64) };
+    // SAFETY: `info` is a pidfd_info of the size that the number names and outlives the call.
+    done(unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) }.into())?;
+    Ok(info.pid as i32)
+}
+
+/// `PIDFD_GET_MNT_NAMESPACE`: `_IO(0xFF, 3)` (Linux 6.11).
+const PIDFD_GET_MNT_NAMESPACE: libc::Ioctl = 0xFF03;
+
+/// A descriptor of the mount namespace that the process behind a pidfd lives in, close-on-exec.
+///
+/// # Errors
+/// ENOTTY or EINVAL before Linux 6.11, ESRCH when the process has ended.
+pub fn pidfd_mount_namespace(pidfd: BorrowedFd<'_>) -> std::result::Result<OwnedFd, Errno> {
+    // SAFETY: takes no argument and returns a new descriptor or -1.
+    unsafe { owned(libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_MNT_NAMESPACE, 0).into()) }
+}
+
 /// Takes on the identity of user and group 0 of the user namespace the caller is in, with no supplementary groups. The
 /// raw calls are used because the C library's would signal other threads of an address space that is only borrowed.
 ///
@@ -419,20 +458,33 @@ pub struct BpfInstruction {
     pub k: u32,
 }
 
-/// seccomp(SECCOMP_SET_MODE_FILTER) with SECCOMP_FILTER_FLAG_NEW_LISTENER: loads the filter for the caller and what it
-/// starts, and returns the descriptor on which the calls that it hands over are heard. The caller has CAP_SYS_ADMIN in
-/// its user namespace, so that no_new_privs stays off and set-user-ID programs of the zone go on working.
+/// seccomp(SECCOMP_SET_MODE_FILTER): loads the filter, beside those that are there, for the caller and what it starts. The
+/// caller has CAP_SYS_ADMIN in its user namespace, so that no_new_privs stays off and set-user-ID programs of the zone go
+/// on working.
 ///
 /// # Errors
-/// EINVAL for a filter the kernel refuses, EACCES without the capability, EBUSY when the caller has a listener already.
-pub fn set_seccomp_filter(program: &[BpfInstruction]) -> Result<OwnedFd> {
-    const SET_MODE_FILTER: c_int = 1;
+/// EINVAL for a filter the kernel refuses, EACCES without the capability.
+pub fn set_seccomp_filter(program: &[BpfInstruction]) -> Result<()> {
+    done(seccomp(program, 0)).at("seccomp", format!("{} instructions", program.len()))
+}
+
+/// The same with SECCOMP_FILTER_FLAG_NEW_LISTENER: returns the descriptor on which the calls that it hands over are heard.
+///
+/// # Errors
+/// As [`set_seccomp_filter`]; EBUSY when the caller has a listener already.
+pub fn set_seccomp_listener(program: &[BpfInstruction]) -> Result<OwnedFd> {
     const NEW_LISTENER: c_int = 1 << 3;
+    // SAFETY: with this flag the call returns a new descriptor or -1.
+    unsafe { owned(seccomp(program, NEW_LISTENER)) }
+        .at("seccomp", format!("{} instructions, NEW_LISTENER", program.len()))
+}
+
+fn seccomp(program: &[BpfInstruction], flags: c_int) -> c_long {
+    const SET_MODE_FILTER: c_int = 1;
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr() as *mut libc::sock_filter };
     // SAFETY: BpfInstruction has the layout of sock_filter, the kernel only reads `len` of them, and both outlive the
-    // call; it returns a new descriptor or -1.
-    unsafe { owned(libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, NEW_LISTENER, &filter)) }
-        .at("seccomp", format!("{} instructions, NEW_LISTENER", program.len()))
+    // call.
+    unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, &filter) }
 }
 
 /// A system call that a filter handed over, whose caller waits for the answer: `struct seccomp_notif`.

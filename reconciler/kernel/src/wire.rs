@@ -6,7 +6,7 @@ mod message;
 
 pub use codec::{Decode, Encode, Malformed, Reader, Writer};
 pub use message::{
-    Adoption, Control, EndOfInit, Event, FileSystem, FileSystemKind, HaltOrder, InitSpec, Link, LoginSpec,
+    Adoption, Control, EndOfInit, Event, FileSystem, FileSystemKind, HaltOrder, Held, InitSpec, Link, LoginSpec,
     PlatformSpec, Program, Reply, Request, Snapshot, StepName, Traces, ZschedReply, ZschedRequest,
 };
 

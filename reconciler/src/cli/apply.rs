@@ -43,11 +43,11 @@ pub fn apply(context: &Context, arguments: &Arguments) -> Done {
     if let Some(outcome) = beside_controller(context, &manifests, patience)? {
         return report(context, &outcome, format);
     }
-    let source = manifests.source().display().to_string();
-    let lock = host.lock("reeve apply", Some(&source)).map_err(explain)?;
+    let source = manifests.source();
+    let lock = host.lock("reeve apply", Some(&source.display().to_string())).map_err(explain)?;
     let names: Vec<String> = set.zones.keys().map(ToString::to_string).collect();
     let teller = progress::start(context, &names);
-    let outcome = host.apply(&lock, &set, patience, &teller.observer());
+    let outcome = host.apply(&lock, &set, &source, patience, &teller.observer());
     teller.finish();
     report(context, &outcome, format)
 }

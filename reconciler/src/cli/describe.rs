@@ -45,7 +45,7 @@ pub fn describe(context: &Context, arguments: &Arguments) -> Done {
     };
     let host = context.host()?;
     let status = zones::find(&host, name)?;
-    let next = zones::controller(context).map(|info| zones::controller_next(context, &info, name, status.state));
+    let next = zones::controller(context).map(|info| zones::controller_next(context, &host, &info, name, status.state));
     let format = arguments.format.format;
     match format {
         Format::Json | Format::Yaml => {
@@ -151,18 +151,16 @@ fn conditions(conditions: &[Condition], now: Timestamp) -> Table {
     table
 }
 
-/// The newest transitions; the same one again and again with the same end takes one row.
+/// The newest transitions. A failure that came again and again takes one row, with the time of the last.
 fn history(history: &[HistoryEntry], now: Timestamp) -> Table {
     let mut table = Table::new(&["AGO", "TRANSITION", "FROM", "TO", "TOOK", "OUTCOME"]);
-    let same = |a: &HistoryEntry, b: &HistoryEntry| {
-        (a.transition, a.from, a.to, &a.outcome) == (b.transition, b.from, b.to, &b.outcome)
-    };
-    for entries in history.chunk_by(same) {
-        let entry = &entries[entries.len() - 1];
-        let times: u32 = entries.iter().map(|entry| entry.times).sum();
-        let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
+    for entry in history {
+        let times = match entry.count {
+            0 | 1 => String::new(),
+            count => format!(" ({count} times since {} ago)", time::age(entry.at, now)),
+        };
         table.row([
-            time::age(entry.at, now),
+            time::age(entry.last_at.unwrap_or(entry.at), now),
             format!("{}{times}", entry.transition),
             state_name(entry.from).to_owned(),
             state_name(entry.to).to_owned(),

@@ -31,7 +31,7 @@ pub struct Arguments {
 #[serde(rename_all = "camelCase")]
 struct Differing<'a> {
     name: &'a str,
-    differences: &'a [Difference],
+    differences: Vec<&'a Difference>,
     reason: &'a str,
 }
 
@@ -39,13 +39,17 @@ struct Differing<'a> {
 pub fn diff(context: &Context, arguments: &Arguments) -> Done {
     let set = arguments.manifests.load(context)?;
     let host = context.host()?;
-    let planned = host.plan(&set);
+    let planned = host.plan(&set, &arguments.manifests.source());
     let differing: Vec<&ZonePlan> = planned.plan.zones.iter().filter(|zone| differs(zone)).collect();
     let format = arguments.format.format;
     match format {
         Format::Json | Format::Yaml => {
             let item = |zone: &&'_ ZonePlan| -> Value {
-                let item = Differing { name: &zone.name, differences: &zone.differences, reason: &zone.reason };
+                let item = Differing {
+                    name: &zone.name,
+                    differences: text_of::compared(zone).collect(),
+                    reason: &zone.reason,
+                };
                 serde_json::to_value(item).unwrap_or_default()
             };
             output::print_document(format, &List::new(differing.iter().map(item).collect()))?;
@@ -57,9 +61,13 @@ pub fn diff(context: &Context, arguments: &Arguments) -> Done {
     Ok(if differing.is_empty() { exit::DONE } else { exit::DIFFERS })
 }
 
-/// A zone without a manifest has no fields that differ, but something is to be done with it, or waits to be.
+/// A zone without a manifest has no fields that differ, but something is to be done with it, or waits to be. That a
+/// manifest is in another file than before is no difference of the zone: so a changed copy of a folder can be compared.
 fn differs(zone: &ZonePlan) -> bool {
-    !zone.differences.is_empty() || !zone.steps.is_empty() || (zone.digest.is_none() && zone.hold.is_some())
+    if text_of::is_only_moved(zone) {
+        return false;
+    }
+    text_of::compared(zone).next().is_some() || !zone.steps.is_empty() || (zone.digest.is_none() && zone.hold.is_some())
 }
 
 fn text(zones: &[&ZonePlan]) -> String {
@@ -68,9 +76,9 @@ fn text(zones: &[&ZonePlan]) -> String {
         out += &format!("{BOLD}{}{PLAIN}  {}\n", zone.name, text_of::path(zone));
         let all = zone.from.is_absent();
         let fields =
-            zone.differences.iter().filter(|one| all || text_of::shown(zone).any(|shown| shown.field == one.field));
+            text_of::compared(zone).filter(|one| all || text_of::shown(zone).any(|shown| shown.field == one.field));
         out.extend(fields.map(|one| difference(one, "  ")));
-        if zone.differences.is_empty() {
+        if text_of::compared(zone).next().is_none() {
             out += &format!("  {}\n", safe_text::line(&zone.reason));
         }
     }
@@ -81,7 +89,7 @@ fn table(zones: &[&ZonePlan]) -> Table {
     let mut table = Table::new(&["ZONE", "FIELD", "RECORDED", "OBSERVED", "DESIRED", "CAUSE", "PRICE"]);
     let shown = |value: &Option<Value>| value.as_ref().map(short).unwrap_or_default();
     for zone in zones {
-        for one in &zone.differences {
+        for one in text_of::compared(zone) {
             table.row([
                 zone.name.clone(),
                 one.field.clone(),
@@ -92,7 +100,7 @@ fn table(zones: &[&ZonePlan]) -> Table {
                 price_name(one.price).into(),
             ]);
         }
-        if zone.differences.is_empty() {
+        if text_of::compared(zone).next().is_none() {
             let cells = [zone.name.as_str(), "-", "-", "-", "-", zone.reason.as_str(), "-"];
             table.row(cells.map(str::to_owned));
         }

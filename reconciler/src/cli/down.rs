@@ -1,5 +1,6 @@
 //! `down`: halts the zones of manifests; with `--purge` removes them with all that Reeve made for them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use reeve::Host;
@@ -24,15 +25,10 @@ pub struct Arguments {
 
 /// Takes the zones down. `--purge` is the word by which data may be destroyed; nobody is asked again.
 pub fn down(context: &Context, arguments: &Arguments) -> Done {
-    let set = arguments.manifests.load(context);
     let host = context.host()?;
-    let names = match set {
-        Ok(set) => set.zones.keys().map(ToString::to_string).collect(),
-        Err(problems) if problems.plain => came_from(&host, &arguments.manifests.source(), &problems),
-        Err(error) => return Err(error),
-    };
-    let source = arguments.manifests.source().display().to_string();
-    let lock = host.lock("reeve down", Some(&source)).map_err(explain)?;
+    let source = arguments.manifests.source();
+    let lock = host.lock("reeve down", Some(&source.display().to_string())).map_err(explain)?;
+    let names = zones(context, &host, &arguments.manifests, &source)?;
     if !context.quiet && !names.is_empty() {
         let what = if arguments.purge { "halting and removing, with their data" } else { "halting" };
         output::complain(&format!("{what}: {}", names.join(", ")));
@@ -43,12 +39,21 @@ pub fn down(context: &Context, arguments: &Arguments) -> Done {
     report(context, &outcome, arguments.format.format)
 }
 
-/// The zones that were made from manifests there. Where these have problems now, the zones can be taken down all the same.
-fn came_from(host: &Host, source: &Path, problems: &Failure) -> Vec<String> {
-    problems.print();
-    output::complain("the zones that were made from there are taken down:");
-    let from_there =
-        |place: &String| place.rsplit_once(':').is_some_and(|(file, _)| Path::new(file).starts_with(source));
-    let zones = host.status().items.into_iter().filter(|zone| zone.source.as_ref().is_some_and(from_there));
-    zones.map(|zone| zone.name).collect()
+/// The zones that the manifests name, and those that were made from manifests there which are gone. Where the manifests
+/// have problems now, or cannot be read at all, the zones that were made from there can be taken down all the same.
+fn zones(context: &Context, host: &Host, manifests: &Manifests, source: &Path) -> Result<Vec<String>, Failure> {
+    let mut names: BTreeSet<String> = host.zones_from(source).into_iter().collect();
+    match manifests.read(context) {
+        Ok(set) => names.extend(set.zones.keys().map(ToString::to_string)),
+        // A path that cannot be read and that no zone is from is one that was not meant.
+        Err(error) if names.is_empty() && !error.plain => return Err(error),
+        Err(error) => {
+            error.print();
+            output::complain("the zones that were made from there are taken down:");
+        }
+    }
+    if names.is_empty() && !context.quiet {
+        output::complain(&format!("{} has no manifest, and no zone is from there", manifests.path.display()));
+    }
+    Ok(names.into_iter().collect())
 }

@@ -1,4 +1,4 @@
-//! `stop`, `halt`, `reboot` and `retry`: what somebody asks of zones by name, whatever their manifests say.
+//! `stop`, `halt`, `restart`, `reboot` and `retry`: what somebody asks of zones by name, whatever their manifests say.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use reeve_state::lifecycle::state_name;
 use super::failure::{Failure, code_of, exit};
 use super::{Context, Done, output, progress, safe_text, zones};
 
-/// What `stop`, `halt` and `reboot` take.
+/// What `stop`, `halt`, `restart` and `reboot` take.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// The zones
@@ -69,7 +69,7 @@ fn carry_out(context: &Context, goal: Goal, force_detach: bool, arguments: &Argu
     }
     for zone in &outcome.zones {
         tell(context, zone)?;
-        if let Some(next) = told_of_controller(context, zone) {
+        if let Some(next) = told_of_controller(context, &host, zone) {
             output::complain(&format!("{}: {next}", zone.zone));
         }
     }
@@ -87,9 +87,12 @@ fn ask(
     let teller = progress::start(context, names);
     let observer = without_what_comes_next(zones::controller(context), teller.observer());
     let done = std::thread::scope(|scope| {
-        let ask = |name: &'_ String| match force_detach {
-            true => host.halt_by_force(name, &observer).map_err(Failure::from),
-            false => host.imperative(name, goal, &observer).map_err(Failure::from),
+        let ask = |name: &'_ String| {
+            let asked = match force_detach {
+                true => host.halt_by_force(name, &observer),
+                false => host.imperative(name, goal, &observer),
+            };
+            asked.map_err(|error| zones::find(host, name).err().unwrap_or(error.into()))
         };
         let asked: Vec<_> = names.iter().map(|name| scope.spawn(move || ask(name))).collect();
         asked.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(Failure::new("it broke off")))).collect()
@@ -100,10 +103,11 @@ fn ask(
 
 /// What a controller does next is said at the end ([`told_of_controller`]), with more than is known while at work.
 fn without_what_comes_next(info: Option<ControllerInfo>, observer: Observer) -> Observer {
-    let Some(info) = info else { return observer };
-    let controller = format!("(process {})", info.pid);
+    let controller = info.map(|info| format!("process {})", info.pid));
     Arc::new(move |notice| match &notice {
-        Notice::Message { text, .. } if text.contains(&controller) => {}
+        Notice::Message { text, .. } if controller.as_ref().is_some_and(|controller| text.contains(controller)) => {}
+        // The state is told with the outcome.
+        Notice::State { .. } => {}
         _ => observer(notice),
     })
 }
@@ -121,9 +125,9 @@ fn tell(context: &Context, zone: &ZoneOutcome) -> Result<(), Failure> {
 }
 
 /// What was asked for may be against what a controller keeps the zone at: what it will do.
-pub fn told_of_controller(context: &Context, zone: &ZoneOutcome) -> Option<String> {
+pub fn told_of_controller(context: &Context, host: &Host, zone: &ZoneOutcome) -> Option<String> {
     let info = zones::controller(context).filter(|_| !context.quiet)?;
-    let next = zones::controller_next(context, &info, &zone.zone, zone.state);
+    let next = zones::controller_next(context, host, &info, &zone.zone, zone.state);
     Some(format!("recorded as an event; {}", safe_text::line(&next)))
 }
 

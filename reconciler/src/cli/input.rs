@@ -23,20 +23,29 @@ impl Manifests {
     /// # Errors
     /// What could not be read, or every problem at once.
     pub fn load(&self, context: &Context) -> Result<ManifestSet, Failure> {
-        let mut set = load(context, std::slice::from_ref(&self.path))?;
-        // Problems are shown by the path that was given; what is kept must mean the same from everywhere.
-        for zone in set.zones.values_mut() {
-            zone.origin.file = absolute(Path::new(&zone.origin.file)).display().to_string();
-        }
+        let set = self.read(context)?;
         if set.zones.is_empty() && !context.quiet {
             output::complain(&format!("{} has no manifest: no zone is wanted", self.path.display()));
         }
         Ok(set)
     }
 
+    /// The same, and says nothing where there is none.
+    ///
+    /// # Errors
+    /// As [`Manifests::load`].
+    pub fn read(&self, context: &Context) -> Result<ManifestSet, Failure> {
+        let mut set = load(context, std::slice::from_ref(&self.path))?;
+        // Problems are shown by the path that was given; what is kept must mean the same from everywhere.
+        for zone in set.zones.values_mut() {
+            zone.origin.file = source::absolute(Path::new(&zone.origin.file)).display().to_string();
+        }
+        Ok(set)
+    }
+
     /// Where they are, absolute, as locks and controllers name it.
     pub fn source(&self) -> PathBuf {
-        absolute(&self.path)
+        source::absolute(&self.path)
     }
 }
 
@@ -46,10 +55,4 @@ impl Manifests {
 /// As [`Manifests::load`].
 pub fn load(context: &Context, paths: &[PathBuf]) -> Result<ManifestSet, Failure> {
     Ok(source::load(paths, &context.places.zonepaths())?)
-}
-
-/// The one name of a path, whatever it is called from wherever.
-pub fn absolute(path: &Path) -> PathBuf {
-    let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    std::fs::canonicalize(path).unwrap_or_else(|_| absolute())
 }

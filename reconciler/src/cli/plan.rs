@@ -6,7 +6,9 @@ pub mod text;
 
 use std::path::PathBuf;
 
+use reeve::git::GitSource;
 use reeve::host::Planned;
+use reeve_schema::ManifestSet;
 use reeve_state::audit::{Finding, Severity};
 use reeve_state::plan::ZonePlan;
 use serde::Serialize;
@@ -19,13 +21,13 @@ use super::{Context, Done, time};
 /// What `plan` takes.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// Where to: a manifest, or a folder of manifests and folders
-    #[arg(value_name = "PATH", required_unless_present = "to", conflicts_with = "to")]
+    /// Where to: a manifest, or a folder of manifests and folders; with --to which part of it
+    #[arg(value_name = "PATH", required_unless_present = "to")]
     path: Option<PathBuf>,
-    /// Where from: `host`, or the path of manifests, which needs neither root nor a host
+    /// Where from: `host`; or, which needs neither root nor a host, the path of manifests, `git:REV[:PATH]` or `index`
     #[arg(long, value_name = "SOURCE", default_value = "host")]
     from: String,
-    /// Where to: the path of manifests
+    /// Where to: the path of manifests, `git:REV[:PATH]` or `index`
     #[arg(long, value_name = "SOURCE")]
     to: Option<String>,
     #[command(flatten)]
@@ -38,25 +40,59 @@ pub struct Arguments {
     out: Option<PathBuf>,
 }
 
-impl Arguments {
-    fn to(&self) -> Result<Manifests, Failure> {
-        match (&self.path, &self.to) {
-            (Some(path), _) => Ok(Manifests { path: path.clone() }),
-            (None, Some(source)) => manifests(source)?
-                .ok_or_else(|| Failure::new("--to host: what is wanted is said by manifests").help("--to PATH")),
-            (None, None) => Err(Failure::new("where to?").help("reeve plan PATH")),
-        }
+/// What a plan starts from or goes to.
+enum Source {
+    /// This host as it is.
+    Host,
+    /// Manifests in files.
+    Files(Manifests),
+    /// Manifests out of git.
+    Git(GitSource),
+}
+
+impl Source {
+    fn parse(text: &str) -> Result<Self, Failure> {
+        Ok(match (text, GitSource::parse(text)?) {
+            ("host", _) => Self::Host,
+            (_, Some(git)) => Self::Git(git),
+            (path, None) => Self::Files(Manifests { path: path.into() }),
+        })
+    }
+
+    /// The manifests; none for the host.
+    fn load(&self, context: &Context) -> Result<Option<ManifestSet>, Failure> {
+        Ok(match self {
+            Self::Host => None,
+            Self::Files(manifests) => Some(manifests.load(context)?),
+            Self::Git(git) => Some(git.load(&context.places.zonepaths())?),
+        })
     }
 }
 
-/// The manifests that a source names; none for the host.
-fn manifests(source: &str) -> Result<Option<Manifests>, Failure> {
-    match source {
-        "host" => Ok(None),
-        source if source == "index" || source.starts_with("git:") => {
-            Err(Failure::new(format!("{source}: manifests out of git cannot be read yet")).help("check them out: PATH"))
-        }
-        path => Ok(Some(Manifests { path: path.into() })),
+impl Arguments {
+    /// Where from and where to. PATH is where to, or which part of what is out of git.
+    fn sources(&self) -> Result<(Source, Source), Failure> {
+        let narrowed = |source: Source| match (source, &self.path) {
+            (Source::Git(git), Some(path)) if !git.has_path() => Ok(Source::Git(git.below(path)?)),
+            (source, _) => Ok::<_, Failure>(source),
+        };
+        let from = narrowed(Source::parse(&self.from)?)?;
+        let to = match (&self.to, &self.path) {
+            (Some(to), path) => match (Source::parse(to)?, path) {
+                (Source::Host, _) => {
+                    let message = "--to host: what is wanted is said by manifests";
+                    return Err(Failure::new(message).help("--to PATH, --to git:REV[:PATH] or --to index"));
+                }
+                (Source::Files(_), Some(path)) => {
+                    let message = format!("--to {to} and {} both say where to", path.display());
+                    return Err(Failure::new(message).help("leave one of them out"));
+                }
+                (source, _) => narrowed(source)?,
+            },
+            (None, Some(path)) => Source::Files(Manifests { path: path.clone() }),
+            (None, None) => return Err(Failure::new("where to?").help("reeve plan PATH")),
+        };
+        Ok((from, to))
     }
 }
 
@@ -71,13 +107,17 @@ struct Document<'a> {
 
 /// Shows the plan; changes nothing and takes no lock.
 pub fn plan(context: &Context, arguments: &Arguments) -> Done {
-    let to = arguments.to()?;
-    let from = manifests(&arguments.from)?;
-    let from = from.map(|from| from.load(context)).transpose()?;
-    let set = to.load(context)?;
+    let (from, to) = arguments.sources()?;
+    let from = from.load(context)?;
+    let place = match &to {
+        Source::Git(git) => git.place()?,
+        Source::Files(manifests) => manifests.source(),
+        Source::Host => PathBuf::new(),
+    };
+    let set = to.load(context)?.unwrap_or_default();
     let planned = match &from {
         Some(from) => files::plan_between(&context.places, from, &set),
-        None => context.host()?.plan(&set),
+        None => context.host()?.plan(&set, &place),
     };
     let format = arguments.format.format;
     match format {
@@ -92,7 +132,7 @@ pub fn plan(context: &Context, arguments: &Arguments) -> Done {
         if from.is_some() {
             return Err(Failure::new("only a plan that starts from this host can be saved").help("leave --from out"));
         }
-        saved::write(path, &planned, &to.source())?;
+        saved::write(path, &planned, &place)?;
         if !context.quiet {
             let shown = path.display();
             output::complain(&format!("saved in {shown}; to carry it out: reeve apply {shown}"));

@@ -10,7 +10,7 @@ use super::failure::{Failure, exit};
 use super::live::Block;
 use super::progress::{Display, EventLines, Teller};
 use super::view::View;
-use super::{Context, Done, apply, input, output};
+use super::{Context, Done, apply, output};
 
 /// What `run` takes.
 #[derive(clap::Args, Debug)]
@@ -30,7 +30,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Done {
         return Err(Failure::new(format!("{shown} is no folder")).help("reeve run follows a folder of manifests"));
     }
     let host = Arc::new(context.host()?);
-    let source = input::absolute(&arguments.folder);
+    let source = reeve::source::absolute(&arguments.folder);
     let block = if context.quiet { None } else { Block::on_stdout() };
     let on_terminal = block.is_some();
     let display: Box<dyn Display> = match block {

@@ -42,7 +42,7 @@ impl Raw {
     pub fn again(&self) -> io::Result<()> {
         let mut raw = tcgetattr(stdin())?;
         raw.make_raw();
-        Ok(tcsetattr(stdin(), OptionalActions::Flush, &raw)?)
+        Ok(tcsetattr(stdin(), OptionalActions::Drain, &raw)?)
     }
 }
 

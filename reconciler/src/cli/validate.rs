@@ -39,6 +39,11 @@ fn right(context: &Context, format: Format, set: &ManifestSet) -> Result<(), Fai
     match format {
         Format::Json | Format::Yaml => output::print_document(format, &List::<()>::new(Vec::new())),
         _ if context.quiet => Ok(()),
+        // As where a folder's name is not the one that was meant.
+        _ if set.zones.is_empty() => {
+            output::complain("there is no manifest: they are in files whose names end in .yaml or .yml");
+            Ok(())
+        }
         _ => {
             let mut files: Vec<&str> = set.zones.values().map(|zone| zone.origin.file.as_str()).collect();
             files.sort_unstable();

@@ -64,8 +64,10 @@ impl View {
         let converged = |zone: &&ZoneStatus| condition::holds(&zone.conditions, ConditionType::Converged);
         let done = self.zones.iter().filter(converged).count();
         let source = self.source.display();
-        let all = count(self.zones.len(), "zone");
-        let mut lines = vec![format!("{BOLD}{all}{PLAIN} from {source}, {done} as wanted"), String::new()];
+        let others = self.zones.iter().filter(|zone| zones::is_not_followed(zone)).count();
+        let all = count(self.zones.len() - others, "zone");
+        let elsewhere = if others > 0 { format!("; {others} from elsewhere, left alone") } else { String::new() };
+        let mut lines = vec![format!("{BOLD}{all}{PLAIN} from {source}, {done} as wanted{elsewhere}"), String::new()];
         let mut table = super::output::Table::new(&zones::COLUMNS);
         for zone in &self.zones {
             let mut row = zones::row(zone, self.host.now());

@@ -129,7 +129,7 @@ fn ask(context: &Context, host: &Host, zone: &str, goal: Goal) -> Done {
     let about = format!("zone '{zone}'");
     // Says nothing where all goes well, as on Solaris.
     let done = host.imperative(zone, goal, &reeve::progress::silent())?;
-    if let Some(next) = imperative::told_of_controller(context, &done) {
+    if let Some(next) = imperative::told_of_controller(context, host, &done) {
         output::complain(&format!("zoneadm: {about}: {next}"));
     }
     match done.result {

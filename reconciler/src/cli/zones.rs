@@ -50,6 +50,12 @@ pub fn since(zone: &ZoneStatus) -> Option<Timestamp> {
     Some(last.at.plus(last.took_ms))
 }
 
+/// Whether the last pass left the zone alone because it came from elsewhere.
+pub fn is_not_followed(zone: &ZoneStatus) -> bool {
+    let converged = condition::find(&zone.conditions, ConditionType::Converged);
+    zone.desired.is_none() && converged.is_some_and(|found| found.reason == "NotFollowed")
+}
+
 /// The word for whether a condition holds.
 pub fn status_name(status: ConditionStatus) -> &'static str {
     match status {
@@ -92,13 +98,22 @@ pub fn controller(context: &Context) -> Option<ControllerInfo> {
 
 /// What a controller will do with a zone that is in this state, in words. The zone is not looked at again: the controller
 /// may have been at it by now.
-pub fn controller_next(context: &Context, info: &ControllerInfo, zone: &str, state: Option<ZoneState>) -> String {
+pub fn controller_next(
+    context: &Context,
+    host: &Host,
+    info: &ControllerInfo,
+    zone: &str,
+    state: Option<ZoneState>,
+) -> String {
     let who = format!("the controller (process {}) follows {}", info.pid, info.source.display());
     let Ok(set) = input::load(context, std::slice::from_ref(&info.source)) else {
         return format!("{who}, whose manifests have problems: it keeps to those before");
     };
     let Some((_, loaded)) = set.zones.iter().find(|(name, _)| name.as_str() == zone) else {
-        return format!("{who}, where no manifest names the zone: what becomes of it is said by its `deletion`");
+        return match host.zones_from(&info.source).iter().any(|name| name == zone) {
+            true => format!("{who}, whose manifest of the zone is gone: what becomes of it is said by its `deletion`"),
+            false => format!("{who}, where the zone is not from: it leaves the zone alone"),
+        };
     };
     let desired = match loaded.zone.spec.state {
         DesiredState::Installed => ZoneState::Installed,

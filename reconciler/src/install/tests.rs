@@ -119,3 +119,12 @@ fn a_tree_is_copied_as_it_is_and_removed_however_deep() {
     assert!(!to.exists());
     tree::remove(&to).unwrap();
 }
+
+#[test]
+fn the_mark_of_a_zonepath_is_read_as_version_1_wrote_it() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/faults/formats/v1/reeve.json");
+    std::fs::copy(golden, dir.path().join(MARK)).unwrap();
+    let ids = IdRange { base: 0x2000_0000, count: 65536 };
+    assert_eq!(mark_of(dir.path()).unwrap(), Some(Mark { version: 1, zone: "web".into(), ids }));
+}

@@ -89,6 +89,7 @@ fn check_zonepath(checks: &mut Checks, zonepath: &Path, named: bool) {
             Err(_) => return,
         }
     }
+    check_id_maps(checks, zonepath);
     let shown = zonepath.display();
     match fs::symlink_metadata(zonepath) {
         Ok(found) if found.is_symlink() => checks.refuse(
@@ -107,6 +108,23 @@ fn check_zonepath(checks: &mut Checks, zonepath: &Path, named: bool) {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => checks.refuse(format!("the zonepath {shown}: {error}"), "make it accessible to root"),
+    }
+}
+
+/// `f_type` of file systems that cannot map IDs on any kernel so far (statfs(2), linux/magic.h), with their names.
+const WITHOUT_ID_MAPS: [(u64, &str); 5] =
+    [(0x794c_7630, "overlay"), (0x6969, "NFS"), (0xff53_4d42, "CIFS"), (0xfe53_4d42, "SMB"), (0x0102_1997, "9p")];
+
+/// The zone's root is mounted with its IDs mapped, which the file system of the zonepath must be able to do.
+fn check_id_maps(checks: &mut Checks, zonepath: &Path) {
+    let Some(there) = zonepath.ancestors().find(|folder| folder.exists()) else { return };
+    let Ok(found) = rustix::fs::statfs(there) else { return };
+    let kind = found.f_type as u64 & 0xffff_ffff;
+    if let Some((_, name)) = WITHOUT_ID_MAPS.iter().find(|(magic, _)| *magic == kind) {
+        checks.refuse(
+            format!("the zonepath {} is on {name}, a file system that cannot map IDs", zonepath.display()),
+            "use ext4, xfs or btrfs (tmpfs since Linux 6.3): spec.zonepath or REEVE_STATE_DIR says where",
+        );
     }
 }
 
@@ -205,7 +223,6 @@ fn check_bridges(checks: &mut Checks, zone: &Zone) {
 
 /// A limit that is written in a manifest and that the host cannot enforce would be a promise that is not kept.
 fn check_limits(checks: &mut Checks, places: &Places, zone: &Zone) {
-    let offered = crate::cgroup::controllers(places);
     let spec = &zone.spec;
     let needs = [
         ("cappedMemory", spec.capped_memory.is_some(), "memory"),
@@ -213,15 +230,28 @@ fn check_limits(checks: &mut Checks, places: &Places, zone: &Zone) {
         ("cappedCpu", spec.capped_cpu.is_some(), "cpu"),
         ("cpuShares", spec.cpu_shares.is_some(), "cpu"),
     ];
+    if !needs.iter().any(|(_, written, _)| *written) {
+        return;
+    }
+    let offered = crate::cgroup::offered(places);
     for (field, written, controller) in needs {
-        if written && !offered.iter().any(|name| name == controller) {
-            checks.refuse(
+        if !written || offered.controllers.iter().any(|name| name == controller) {
+            continue;
+        }
+        match &offered.blocked {
+            Some(blocked) if blocked.what.contains(controller) => {
+                checks.refuse(
+                    format!("spec.{field} needs the controller `{controller}`: {}", blocked.what),
+                    &blocked.todo,
+                );
+            }
+            _ => checks.refuse(
                 format!("spec.{field} needs the cgroup v2 controller `{controller}`, which this host does not offer"),
                 format!(
                     "boot with systemd.unified_cgroup_hierarchy=1 (or free the controller from cgroup v1), \
                      or take spec.{field} out"
                 ),
-            );
+            ),
         }
     }
 }

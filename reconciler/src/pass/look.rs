@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use reeve_state::{ZoneFacts, wanted};
 
 use super::{Passed, Scope, World};
+use crate::error::Result;
 use crate::host::Host;
+use crate::install;
 use crate::observe::HostSeen;
 use crate::quiet::{Marks, Quiet};
-use crate::store::zone::ZoneFiles;
+use crate::store::zone::{Configured, ZoneFiles};
 
 /// What looking came to.
 #[derive(Default)]
@@ -115,7 +117,35 @@ fn set_bad_aside(host: &Host, world: &mut World, zone: &str, passed: &mut Passed
             passed.said.extend(said.into_iter().map(|text| (zone.to_owned(), text)));
             let seen = host.looker().zone(zone, None);
             world.absorb(zone, seen);
+            match restore(host, world, zone) {
+                Ok(restored) => passed.said.extend(restored.into_iter().map(|text| (zone.to_owned(), text))),
+                Err(error) => passed.said.push((zone.to_owned(), error.to_string())),
+            }
+            let seen = host.looker().zone(zone, None);
+            world.absorb(zone, seen);
         }
         Err(error) => passed.said.push((zone.to_owned(), error.to_string())),
     }
+}
+
+/// Writes anew what was set aside, where something else still tells it: the configuration is in the memory of this boot,
+/// whose the files are in the zonepath.
+fn restore(host: &Host, world: &World, zone: &str) -> Result<Vec<String>> {
+    let (Some(facts), places) = (world.facts.zones.get(zone), host.places()) else { return Ok(Vec::new()) };
+    let (recorded, wanted) = (world.recorded.get(zone), world.wanted.get(zone));
+    let mut restored = Vec::new();
+    if let (true, Some(recorded)) = (facts.configured.is_absent(), recorded) {
+        let source = wanted.and_then(|wanted| wanted.source.as_deref());
+        let (digest, manifest) = (&recorded.digest, recorded.manifest.clone());
+        let configured = Configured::new(zone, digest, source, host.boot_id(), serde_json::Value::clone(&manifest));
+        ZoneFiles::new(places, zone).configure(&configured)?;
+        restored.push("its configuration was written anew from what this boot remembers".to_owned());
+    }
+    let manifest = recorded.map(|recorded| &recorded.manifest).or(wanted.map(|wanted| &wanted.manifest));
+    if let (true, Some(manifest)) = (facts.installed.is_absent(), manifest)
+        && install::restore(places, zone, manifest)?
+    {
+        restored.push("that it is installed was written anew from what its zonepath says".to_owned());
+    }
+    Ok(restored)
 }

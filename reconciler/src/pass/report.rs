@@ -70,6 +70,7 @@ pub fn status_now(
         hold: None,
         manifest: None,
         digest: None,
+        source: None,
         after: Vec::new(),
         reason: String::new(),
     };
@@ -99,7 +100,7 @@ pub fn status_now(
             ZoneStatus {
                 desired: kept.desired,
                 manifest_digest: kept.manifest_digest,
-                source: kept.source,
+                source: kept.source.or(now.source),
                 conditions,
                 ..now
             }

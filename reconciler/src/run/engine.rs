@@ -14,6 +14,7 @@ use super::asked::Follower;
 use super::control::Control;
 use super::happening::Happening;
 use super::links::Links;
+use super::repeats::Repeats;
 use super::settle;
 use super::stir::Stir;
 use super::watch::Watch;
@@ -74,6 +75,8 @@ pub struct Engine {
     pub(super) since: reeve_state::Timestamp,
     pub(super) followers: Vec<Follower>,
     pub(super) listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>,
+    /// Failures that came again and again.
+    pub(super) repeats: Repeats,
     /// The manifests have a problem: what was accepted before stays in force.
     pub(super) problem: Option<String>,
 }
@@ -98,6 +101,7 @@ impl Engine {
             since: crate::store::now(),
             followers: Vec::new(),
             listeners,
+            repeats: Repeats::default(),
             problem: None,
         }
     }

@@ -106,14 +106,14 @@ impl Engine {
         if let Some(entry) = self.zones.get_mut(zone) {
             (entry.busy, entry.connected) = (false, connected);
         }
-        let told = self.world.statuses.get(zone).and_then(|status| status.history.last());
-        // The same failure again is counted in the status, and no event of its own.
-        for entry in walked.outcome.walked.iter().filter(|entry| !told.is_some_and(|told| told.is_same_failure(entry)))
-        {
+        for entry in &walked.outcome.walked {
             let to = reeve_state::lifecycle::state_name(entry.to);
             let from = reeve_state::lifecycle::state_name(entry.from);
-            let message = format!("{}: {from} > {to} in {} ms: {}", entry.transition, entry.took_ms, entry.outcome);
-            let reason = if entry.outcome == "done" { "Walked" } else { "WalkFailed" };
+            let reason = if entry.failed() { "WalkFailed" } else { "Walked" };
+            let Some(count) = self.repeats.count(zone, entry) else { continue };
+            let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
+            let message =
+                format!("{}: {from} > {to} in {} ms: {}{times}", entry.transition, entry.took_ms, entry.outcome);
             let event = HostEvent { at: entry.at, zone: Some(zone.to_owned()), reason: reason.into(), message };
             events::add(self.host.places().state(), &event);
         }
@@ -132,6 +132,7 @@ impl Engine {
         self.scope.think(zone);
         if self.world.state(zone).is_none() && !self.world.wanted.contains_key(zone) {
             self.zones.remove(zone);
+            self.repeats.forget(zone);
         }
     }
 

@@ -54,7 +54,11 @@ fn is_torn_down(engine: &Engine, zone: &str) -> bool {
 fn zones(engine: &Engine) -> BTreeSet<String> {
     match &engine.world.aim {
         Aim::Down { zones, .. } => zones.clone(),
-        Aim::Manifests => engine.world.wanted.keys().chain(engine.world.plans.keys()).cloned().collect(),
+        Aim::Manifests { .. } => {
+            // Zones from elsewhere are left alone: nobody waits for them.
+            let plans = engine.world.plans.values().filter(|plan| !matches!(plan.hold, Some(Hold::OtherSource { .. })));
+            engine.world.wanted.keys().chain(plans.map(|plan| &plan.name)).cloned().collect()
+        }
     }
 }
 
@@ -94,7 +98,7 @@ fn result(engine: &Engine, zone: &str) -> ZoneResult {
     match &plan.hold {
         Some(Hold::Unknown { why }) => ZoneResult::Failed(why.clone()),
         Some(Hold::FilesGone) => ZoneResult::Blocked(plan.reason.clone()),
-        Some(Hold::AwaitingConfirmation { .. } | Hold::Backoff { .. } | Hold::Suspended) => {
+        Some(Hold::AwaitingConfirmation { .. } | Hold::Backoff { .. } | Hold::Suspended | Hold::OtherSource { .. }) => {
             ZoneResult::Waiting(plan.reason.clone())
         }
         Some(Hold::Conflict { .. }) => ZoneResult::Waiting(plan.reason.clone()),

@@ -11,12 +11,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, OnFile, Result};
+use crate::planted::planted;
 
 /// The most bytes of one of Reeve's own files that are read.
 const READ_MAX: u64 = 16 << 20;
 
 /// The size of most of them.
 const READ_USUAL: usize = 4096;
+
+/// Between the name of a file and, in its temporary name, the process that writes it.
+const TEMPORARY: &str = ".new-";
 
 /// Distinguishes the temporary names of threads that write the same file.
 static SERIAL: AtomicU32 = AtomicU32::new(0);
@@ -35,7 +39,14 @@ pub enum Durability {
 /// # Errors
 /// The folder that could not be made, or is something else.
 pub fn private_folder(path: &Path) -> Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).on("mkdir", path)?;
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    if made.is_err()
+        && let Some(file) = path.ancestors().find(|folder| fs::metadata(folder).is_ok_and(|found| !found.is_dir()))
+    {
+        let (file, path) = (file.display(), path.display());
+        return Err(Error::refused(format!("{file} is no folder, so that {path} cannot be made; move it away")));
+    }
+    made.on("mkdir", path)?;
     let found = fs::symlink_metadata(path).on("stat", path)?;
     if !found.is_dir() {
         return Err(Error::refused(format!("{} is no folder; remove it", path.display())));
@@ -56,7 +67,7 @@ pub fn private_folder(path: &Path) -> Result<()> {
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".new-{}-{serial}", std::process::id()));
+    temporary.push(format!("{TEMPORARY}{}-{serial}", std::process::id()));
     let temporary = PathBuf::from(temporary);
     let written = write_and_rename(&temporary, path, bytes, durability);
     if written.is_err() {
@@ -69,7 +80,10 @@ fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8], durability: Dur
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary).on("open", temporary)?;
     file.write_all(bytes).on("write", temporary)?;
     if durability == Durability::Synced {
-        file.sync_all().on("fsync", temporary)?;
+        let synced = file.sync_all().on("fsync", temporary);
+        if !planted("swallowed-errno") {
+            synced?;
+        }
     }
     match (durability, path.parent()) {
         (Durability::Synced, Some(folder)) => {
@@ -182,6 +196,32 @@ pub fn set_aside(path: &Path) -> Result<PathBuf> {
     let aside = PathBuf::from(name);
     fs::rename(path, &aside).on("rename", path)?;
     Ok(aside)
+}
+
+/// Removes what [`replace`] left in a folder where it was killed before its rename. What a process that lives is writing
+/// stays.
+///
+/// # Errors
+/// The folder that is there and cannot be read, or the file that could not be removed.
+pub fn sweep(folder: &Path) -> Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.on("readdir", folder)?,
+    };
+    for entry in entries {
+        let entry = entry.on("readdir", folder)?;
+        let writer = entry.file_name().to_str().and_then(writer_of);
+        if writer.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The process that a temporary name is of.
+fn writer_of(name: &str) -> Option<u32> {
+    let (pid, serial) = name.rsplit_once(TEMPORARY)?.1.split_once('-')?;
+    serial.parse::<u32>().ok().and(pid.parse().ok())
 }
 
 /// Removes a file that may be gone already.

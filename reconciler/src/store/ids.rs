@@ -77,7 +77,8 @@ impl<'a> IdRanges<'a> {
             Content::Value(map) if map.version == 1 => return Ok(map),
             Content::Absent => {}
             Content::Value(_) | Content::Bad(_) => {
-                files::set_aside(&self.path())?;
+                let aside = files::set_aside(&self.path())?;
+                tracing::warn!("{} is not usable and is kept as {}", self.path().display(), aside.display());
             }
         }
         let mut map = IdMap { version: 1, next: FIRST_BASE, ranges: BTreeMap::new() };
@@ -117,6 +118,27 @@ impl<'a> IdRanges<'a> {
         map.ranges.insert(zone.to_owned(), range);
         files::replace_json(&self.path(), &map, Durability::Synced)?;
         Ok(range)
+    }
+
+    /// Records that the zone has this range, because its files have these IDs already.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when a part of it is another zone's; when `idmap.json` cannot be written.
+    pub fn keep(&self, zone: &str, range: IdRange) -> Result<()> {
+        let _lock = self.locked()?;
+        let mut map = self.load()?;
+        if map.ranges.get(zone) == Some(&range) {
+            return Ok(());
+        }
+        let overlaps = |other: &IdRange| other.overlaps(u64::from(range.base), u64::from(range.count));
+        if let Some((owner, _)) = map.ranges.iter().find(|(owner, other)| *owner != zone && overlaps(other)) {
+            return Err(Error::refused(format!(
+                "the files of zone {zone} have the user IDs {} and up, which zone {owner} has; remove one of the two",
+                range.base
+            )));
+        }
+        map.ranges.insert(zone.to_owned(), range);
+        files::replace_json(&self.path(), &map, Durability::Synced)
     }
 
     /// Gives a range back, with the zone's configuration.

@@ -14,12 +14,12 @@ use super::{Lock, zone_names};
 use crate::error::Error;
 use crate::places::Places;
 
-struct Scene {
+pub(super) struct Scene {
     _dir: tempfile::TempDir,
-    places: Places,
+    pub(super) places: Places,
 }
 
-fn scene() -> Scene {
+pub(super) fn scene() -> Scene {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (state, run) = (dir.path().join("state"), dir.path().join("run"));
     for folder in [state.join("zones"), run.join("zones"), run.join("ids")] {
@@ -28,7 +28,7 @@ fn scene() -> Scene {
     Scene { places: Places::new(Some(&state), Some(&run), Some("none")), _dir: dir }
 }
 
-fn zone_files(scene: &Scene) -> ZoneFiles {
+pub(super) fn zone_files(scene: &Scene) -> ZoneFiles {
     let files = ZoneFiles::new(&scene.places, "web");
     fs::create_dir_all(files.run()).unwrap();
     fs::create_dir_all(scene.places.zone_state("web")).unwrap();
@@ -61,6 +61,23 @@ fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
     }
     assert_eq!(fs::read_dir(scene.places.state()).unwrap().count(), 2, "the file, and the folder of the zones");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn half_written_files_of_the_dead_are_removed_and_no_others() {
+    let scene = scene();
+    zone_files(&scene);
+    let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+    let dead = child.id();
+    child.wait().unwrap();
+    let (state, zone) = (scene.places.state(), scene.places.zone_state("web"));
+    let gone = [state.join(format!("idmap.json.new-{dead}-0")), zone.join(format!("zone.json.new-{dead}-12"))];
+    let alive = format!("idmap.json.new-{}-0", std::process::id());
+    let stay = [alive.as_str(), "notes.new-1x-0", "idmap.json.bad-1", "zones.new"].map(|name| state.join(name));
+    gone.iter().chain(&stay).for_each(|path| fs::write(path, "half").unwrap());
+    super::sweep(&scene.places).unwrap();
+    assert!(gone.iter().all(|path| !path.exists()));
+    assert!(stay.iter().all(|path| path.exists()));
 }
 
 #[test]
@@ -130,6 +147,20 @@ fn ranges_of_ids_are_kept_given_once_and_found_again_when_their_file_is_lost() {
 }
 
 #[test]
+fn a_range_that_files_have_already_is_given_to_nobody_else() {
+    let scene = scene();
+    let ranges = IdRanges::new(scene.places.state());
+    let first = ranges.give("web").unwrap();
+    let found = IdRange { base: first.base + RANGE, count: RANGE };
+    ranges.keep("found", found).unwrap();
+    ranges.keep("found", found).unwrap();
+    let next = ranges.give("db").unwrap();
+    assert!(next.base >= found.base + RANGE, "{next:?}");
+    let why = ranges.keep("copy", IdRange { base: first.base + 1, count: RANGE }).unwrap_err().to_string();
+    assert!(why.contains("zone web"), "{why}");
+}
+
+#[test]
 fn zone_ids_are_each_one_zones_and_come_again_late() {
     let scene = scene();
     let ids = ZoneIds::new(scene.places.run());
@@ -168,4 +199,19 @@ fn a_zones_lock_goes_with_its_folder() {
     drop(lock);
     waiter.join().unwrap().expect("it makes the folder anew");
     assert!(zone_names(scene.places.run()).unwrap().contains(&"web".to_owned()));
+}
+
+#[test]
+fn a_file_where_a_folder_is_to_be_is_named() {
+    let scene = scene();
+    let file = scene.places.state().join("file");
+    fs::write(&file, "old").unwrap();
+    for path in [file.clone(), file.join("below"), file.join("below/it")] {
+        let said = files::private_folder(&path).unwrap_err().to_string();
+        assert!(
+            said.starts_with(&format!("{} is no folder", file.display())) && said.contains("move it away"),
+            "{said}"
+        );
+    }
+    assert_eq!(fs::read(&file).unwrap(), b"old");
 }

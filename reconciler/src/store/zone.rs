@@ -266,7 +266,7 @@ impl ZoneFiles {
         memory.recorded.clone().or_else(|| {
             let configured = configured.filter(|configured| configured.boot_id != boot_id)?;
             Some(Recorded {
-                manifest: configured.manifest.clone(),
+                manifest: configured.manifest.clone().into(),
                 state: wanted::goal(&configured.manifest).max(ZoneState::Installed),
                 boot_id: configured.boot_id.clone(),
                 zone_id: None,
@@ -291,6 +291,16 @@ impl ZoneFiles {
     /// Whether the journal says that a halt was begun and not seen to finish.
     pub fn is_halting(&self, boot_id: &str) -> bool {
         self.journal(boot_id).is_some_and(|entry| entry.halt_intent())
+    }
+
+    /// Whether the newest entry of the journal is still `expected` (none: that there is none to rely on). Where it is, as it
+    /// mostly is, nothing has to be parsed to see it.
+    pub fn journal_is(&self, expected: Option<&journal::Entry>, boot_id: &str) -> bool {
+        let unchanged = |entry: &journal::Entry| {
+            let found = files::read(&self.run.join("journal.json"));
+            found.is_ok_and(|bytes| bytes.is_some_and(|bytes| bytes == entry.encode()))
+        };
+        expected.is_some_and(unchanged) || self.journal(boot_id).as_ref() == expected
     }
 
     /// Writes the journal's newest entry. Only for who has the zone's lock.

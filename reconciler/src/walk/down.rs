@@ -5,7 +5,7 @@ use std::time::Duration;
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::wire::Request;
 use reeve_state::journal::Phase;
-use reeve_state::{Fact, ZoneFacts, ZoneState};
+use reeve_state::{Fact, ZoneFacts, ZoneState, wanted};
 
 use super::Walk;
 use super::stage::Stage;
@@ -14,19 +14,18 @@ use crate::error::{Error, Result};
 use crate::install;
 use crate::resolve;
 use crate::store::ids::{IdRanges, ZoneIds};
-use crate::store::zone::typed;
 
 /// How long a zsched that was killed may take to be gone.
 const ENDED_WITHIN: Duration = Duration::from_secs(10);
 
 impl Walk<'_> {
     /// How init is asked to end: as the configuration says that the zone runs with.
-    fn ending(&self) -> (i32, u32, Duration) {
+    pub(super) fn ending(&self) -> (i32, u32, Duration) {
         let recorded = self.recorded.as_ref().map(|recorded| &recorded.manifest);
         let manifest = recorded.or(self.plan.manifest.as_ref());
-        let zone = manifest.and_then(|manifest| typed(&self.plan.name, manifest).ok());
-        // Without a configuration that can be read: SIGTERM and ten seconds, as the manifest's own default.
-        let (signal, timeout) = zone.map_or((15, Duration::from_secs(10)), |zone| resolve::ending(&zone));
+        // Without a configuration that can be read: as a manifest that says nothing of it.
+        let init = manifest.and_then(|manifest| wanted::init(manifest).ok()).unwrap_or_default();
+        let (signal, timeout) = resolve::ending(&init);
         (signal, u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX), timeout)
     }
 
@@ -40,8 +39,7 @@ impl Walk<'_> {
         self.memory.environment = None;
         let stopped = self.ask(&Request::Stop(signal, millis), timeout, &mut steps);
         if let Err(error) = &stopped {
-            tracing::warn!("zone {}: the stop cannot finish ({error}), so it becomes a halt", self.plan.name);
-            self.halt(&Stage::halt())?;
+            self.halt_instead(error)?;
         }
         let stopped = stopped?;
         self.hear();
@@ -51,6 +49,12 @@ impl Walk<'_> {
         self.must_be(Some(ZoneState::Ready))?;
         self.write_journal(stage, stage.last(), Phase::Done)?;
         self.commit(ZoneState::Ready)
+    }
+
+    /// Halts a zone whose environment could not be stopped: what is left of it must not stay on the platform.
+    pub(super) fn halt_instead(&mut self, error: &Error) -> Result<()> {
+        tracing::warn!("zone {}: the stop cannot finish ({error}), so it becomes a halt", self.plan.name);
+        self.halt(&Stage::halt())
     }
 
     pub(super) fn halt(&mut self, stage: &Stage) -> Result<()> {
@@ -67,7 +71,7 @@ impl Walk<'_> {
         if let Some(zoneadmd) = self.zoneadmd.take() {
             zoneadmd.wait_end();
         }
-        let manifest = self.recorded.as_ref().map(|recorded| &recorded.manifest);
+        let manifest = self.recorded.as_ref().map(|recorded| &*recorded.manifest);
         if !self.host.looker().is_gone(&mut self.facts, manifest) {
             self.look(true);
         }
@@ -116,9 +120,9 @@ impl Walk<'_> {
 
     pub(super) fn unconfigure(&mut self, stage: &Stage) -> Result<()> {
         self.single(stage, |walk| {
-            let places = walk.host.places();
-            walk.files.unconfigure()?;
-            IdRanges::new(places.state()).release(&walk.plan.name)
+            // The range goes first: once the configuration is gone nobody comes back for what else there was of the zone.
+            IdRanges::new(walk.host.places().state()).release(&walk.plan.name)?;
+            walk.files.unconfigure()
         })?;
         self.facts = ZoneFacts { configured: Fact::Absent, ..ZoneFacts::absent(&self.plan.name) };
         self.memory = crate::store::zone::Memory::default();

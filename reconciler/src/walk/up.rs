@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use reeve_kernel::netlink::Rtnl;
-use reeve_kernel::wire::{Request, StepName};
+use reeve_kernel::wire::{InitSpec, Request, Snapshot, StepName};
 use reeve_schema::Zone;
 use reeve_state::journal::Phase;
 use reeve_state::observed::derive_state;
@@ -25,16 +25,24 @@ use crate::supervisor::Zoneadmd;
 impl Walk<'_> {
     /// The manifest that this walk brings up: the plan's, or else the recorded one.
     pub(super) fn manifest(&self) -> Result<&Value> {
-        let recorded = self.recorded.as_ref().map(|recorded| &recorded.manifest);
+        let recorded = self.recorded.as_ref().map(|recorded| &*recorded.manifest);
         self.plan
             .manifest
-            .as_ref()
+            .as_deref()
             .or(recorded)
             .ok_or_else(|| Error::refused("there is no configuration to do it from"))
     }
 
     pub(super) fn zone(&self) -> Result<Zone> {
         typed(&self.plan.name, self.manifest()?)
+    }
+
+    /// What it boots.
+    pub(super) fn init(&self) -> Result<InitSpec> {
+        let init = wanted::init(self.manifest()?).map_err(|error| {
+            Error::refused(format!("zone {}: the recorded `init` is not usable: {error}", self.plan.name))
+        })?;
+        Ok(resolve::init(&init))
     }
 
     pub(super) fn configure(&mut self, stage: &Stage) -> Result<()> {
@@ -50,7 +58,8 @@ impl Walk<'_> {
         typed(&self.plan.name, &manifest)?;
         let configured = Configured::new(&self.plan.name, &digest, self.source, self.host.boot_id(), manifest);
         self.files.configure(&configured)?;
-        self.facts.configured = Fact::Known(reeve_state::observed::RecordedConfig { digest });
+        self.facts.configured =
+            Fact::Known(reeve_state::observed::RecordedConfig { digest, source: configured.source.clone() });
         self.facts.zonepath = wanted::zonepath(&configured.manifest).map(str::to_owned);
         self.set_recorded(state);
         Ok(())
@@ -121,12 +130,17 @@ impl Walk<'_> {
     }
 
     pub(super) fn boot(&mut self, stage: &Stage) -> Result<()> {
-        let init = resolve::init(&self.zone()?);
-        let digest = self.plan.digest.clone().or_else(|| self.recorded.as_ref().map(|r| r.digest.clone()));
+        let init = self.init()?;
         self.write_journal(stage, stage.first(), Phase::Intent)?;
         let mut steps = Steps::begin(self, stage);
         self.reach()?;
         let snapshot = self.ask(&Request::Boot(init), Duration::ZERO, &mut steps)?;
+        self.booted(stage, &snapshot)
+    }
+
+    /// Looks at the application environment that zoneadmd says it started, and records what is seen.
+    pub(super) fn booted(&mut self, stage: &Stage, snapshot: &Snapshot) -> Result<()> {
+        let digest = self.plan.digest.clone().or_else(|| self.recorded.as_ref().map(|r| r.digest.clone()));
         self.memory.environment = Some(snapshot.environment);
         let restarts = &self.memory.policy.restarts;
         self.memory.policy.restarts = restarts.started(crate::store::now(), digest.as_deref().unwrap_or_default());
@@ -139,6 +153,7 @@ impl Walk<'_> {
         let ended = self.facts.init.is_absent() && self.state() == Some(ZoneState::Ready);
         if !ended {
             self.must_be(Some(ZoneState::Running))?;
+            self.tell_state();
         }
         self.write_journal(stage, stage.last(), Phase::Done)?;
         self.commit(ZoneState::Running)
@@ -200,16 +215,23 @@ impl Walk<'_> {
     }
 
     /// Asks zoneadmd and tells of its steps. A zoneadmd that went away is forgotten.
-    pub(super) fn ask(
+    pub(super) fn ask(&mut self, request: &Request, allowed: Duration, steps: &mut Steps) -> Result<Snapshot> {
+        self.ask_noting(request, allowed, steps, &mut |_, _| {})
+    }
+
+    /// The same; `note` hears of each step that is done, with its microseconds.
+    pub(super) fn ask_noting(
         &mut self,
         request: &Request,
         allowed: Duration,
         steps: &mut Steps,
-    ) -> Result<reeve_kernel::wire::Snapshot> {
+        note: &mut dyn FnMut(&StepName, u32),
+    ) -> Result<Snapshot> {
         let Some(mut zoneadmd) = self.zoneadmd.take() else {
             return Err(Error::Zoneadmd { zone: self.plan.name.clone(), what: "is not there".into() });
         };
         let asked = zoneadmd.request(request, allowed, &mut |step, took| {
+            note(&step, took);
             steps.done(self, plan_name(step.as_str()), u64::from(took));
         });
         if !matches!(asked, Err(Error::Zoneadmd { .. })) {
@@ -229,10 +251,9 @@ fn make_bridge(rtnl: &mut Rtnl, link: &reeve_kernel::wire::Link) -> Result<u32> 
     Ok(bridge)
 }
 
-/// Tells the steps of one stage as they come: each that is done, and the next that begins.
+/// Tells the steps of one or several stages as they come: each that is done, and the next that begins.
 pub(super) struct Steps {
-    transition: Option<reeve_state::Transition>,
-    left: VecDeque<String>,
+    left: VecDeque<(Option<reeve_state::Transition>, String)>,
     /// All that were done, also beyond one that failed.
     pub completed: Vec<String>,
 }
@@ -240,26 +261,34 @@ pub(super) struct Steps {
 impl Steps {
     /// Tells that the first step begins.
     pub fn begin(walk: &Walk<'_>, stage: &Stage) -> Self {
-        walk.tell(stage, stage.first(), StepPhase::Begun, 0);
-        let left = stage.steps.iter().cloned().collect();
-        Self { transition: stage.transition, left, completed: Vec::new() }
+        Self::begin_all(walk, &[stage])
+    }
+
+    /// The same for stages that one request does.
+    pub fn begin_all(walk: &Walk<'_>, stages: &[&Stage]) -> Self {
+        let steps = stages.iter().flat_map(|stage| stage.steps.iter().map(|step| (stage.transition, step.clone())));
+        let left: VecDeque<_> = steps.collect();
+        if let Some((transition, first)) = left.front() {
+            walk.tell_step(*transition, first, StepPhase::Begun, 0);
+        }
+        Self { left, completed: Vec::new() }
     }
 
     /// Tells nothing.
     pub fn none() -> Self {
-        Self { transition: None, left: VecDeque::new(), completed: Vec::new() }
+        Self { left: VecDeque::new(), completed: Vec::new() }
     }
 
     /// Tells that a step is done, and that the next one begins.
     pub fn done(&mut self, walk: &Walk<'_>, step: &str, took_us: u64) {
         self.completed.push(step.to_owned());
-        if self.left.front().is_none_or(|next| next != step) {
+        if self.left.front().is_none_or(|(_, next)| next != step) {
             return;
         }
-        self.left.pop_front();
-        walk.tell_step(self.transition, step, StepPhase::Done, took_us);
-        if let Some(next) = self.left.front() {
-            walk.tell_step(self.transition, next, StepPhase::Begun, 0);
+        let transition = self.left.pop_front().and_then(|(transition, _)| transition);
+        walk.tell_step(transition, step, StepPhase::Done, took_us);
+        if let Some((transition, next)) = self.left.front() {
+            walk.tell_step(*transition, next, StepPhase::Begun, 0);
         }
     }
 }

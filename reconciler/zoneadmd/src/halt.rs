@@ -1,7 +1,6 @@
 //! Taking the zone down, in the order of the seed, [0067]: kill processes, unconfigure devices, unplumb interfaces,
 //! unmount file systems, destroy what the kernel holds. Each step can be run again and passes over what is gone, so that
 //! a halt goes on where an earlier one stopped, and does for the remains of a zone whose zsched was killed as well.
-
 //!
 //! From the first step on nothing can be started in the zone. A step that fails does not keep those that are safe without
 //! it: devices and network go also where a process does not end, but no file system is taken from under a process, and
@@ -99,6 +98,7 @@ fn kill_processes(zone: &mut Supervisor, signal: i32, timeout: Duration) -> Resu
     // An end that was asked for is not told as something that happened.
     zone.untold.clear();
     zone.spent.clear();
+    zone.spare = None;
     let leaves: Vec<Cgroup> =
         ["env.", "login."].iter().flat_map(|prefix| zone.leaves(prefix)).map(|(_, l)| l).collect();
     for leaf in &leaves {

@@ -1,7 +1,6 @@
 //! Bringing the virtual platform up, in the order of the seed, [0045]: zsched, file systems, network interfaces, devices
 //! and console, resource controls. (zoneadmd itself and the zone ID come before, from the controller.)
 
-use crate::console::ConsoleLog;
 use crate::serve::Steps;
 use crate::supervisor::{Process, Supervisor, Zsched};
 use crate::zsched::{self, Start};
@@ -12,7 +11,7 @@ use reeve_kernel::netlink::Rtnl;
 use reeve_kernel::platform::namespaces::Namespaces;
 use reeve_kernel::platform::{controls, network};
 use reeve_kernel::sys::{self, Fork};
-use reeve_kernel::wire::{Adoption, PlatformSpec, StepName, ZschedReply, ZschedRequest};
+use reeve_kernel::wire::{Adoption, PlatformSpec, StepName, ZschedRequest};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use std::path::Path;
@@ -33,11 +32,7 @@ pub fn ready(zone: &mut Supervisor, spec: &PlatformSpec, steps: &mut Steps<'_>) 
     drop(network_ns);
     steps.run(StepName::Devices, || {
         zone.order(&ZschedRequest::Devices)?;
-        let (reply, fds) = zone.ask(&ZschedRequest::Hello, &[])?;
-        if let (ZschedReply::Here(..), Some(master)) = (reply, fds.into_iter().next()) {
-            zone.console = Some(ConsoleLog::open(master, zone.run_folder())?);
-        }
-        Ok(())
+        zone.greet()
     })?;
     steps.run(StepName::ResourceControls, || controls::apply(&cgroup, &spec.controls))?;
     zone.order(&ZschedRequest::Established)
@@ -48,8 +43,10 @@ pub fn ready(zone: &mut Supervisor, spec: &PlatformSpec, steps: &mut Steps<'_>) 
 fn start_zsched(zone: &mut Supervisor, spec: &PlatformSpec) -> Result<OwnedFd> {
     let leaf = Cgroup::create_fresh(&zone.cgroup.join("zsched"))?;
     let listener = Channel::bind(Path::new(&spec.run_folder), "zsched.sock")?;
-    let (ours, theirs) = Channel::pair()?;
     let namespaces = Namespaces::create(spec.id_base, spec.id_count)?;
+    // After the helper of the namespaces was forked: a copy of zsched's end in it would keep a zsched that dies now from
+    // being heard to close it.
+    let (ours, theirs) = Channel::pair()?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let program = rustix::fs::open("/proc/self/exe", flags, Mode::empty()).at("open", "/proc/self/exe")?;
     let isolated = sys::flags::NEWPID | sys::flags::NEWNS;

@@ -67,7 +67,6 @@ struct Client {
 
 struct Server {
     zone: Option<Supervisor>,
-    id_base: Option<u32>,
     listener: Option<Channel>,
     clients: Vec<Client>,
     last_client: u64,
@@ -78,9 +77,11 @@ struct Server {
 /// Serves until the zone is halted, or until the controller goes away before there was a zone.
 pub fn serve(controller: Channel) -> Result<()> {
     let clients = vec![Client { number: 0, channel: controller }];
-    let mut server = Server { zone: None, id_base: None, listener: None, clients, last_client: 0, over: false };
+    let mut server = Server { zone: None, listener: None, clients, last_client: 0, over: false };
     while !server.over && (server.zone.is_some() || !server.clients.is_empty()) {
         server.turn()?;
+        // After a halt that failed at its very end nothing may be left that somebody would come back for.
+        server.over |= server.clients.is_empty() && server.zone.as_ref().is_some_and(Supervisor::is_gone);
     }
     Ok(())
 }
@@ -119,6 +120,7 @@ impl Server {
         self.tell_what_happened();
         if let Some(zone) = &mut self.zone {
             zone.clear_spent();
+            zone.prepare_next();
         }
         Ok(())
     }
@@ -153,10 +155,10 @@ impl Server {
         let Some(zone) = &mut self.zone else { return };
         let message = zone.zsched.as_ref().and_then(|zsched| zsched.channel.receive().ok()).flatten();
         if !zone.hear(message) {
-            if let Some(zsched) = zone.zsched.take() {
-                // Its channel closes before it can be waited for; an adopted one is not this process's to reap.
-                let id = rustix::process::WaitId::PidFd(zsched.process.pidfd.as_fd());
-                let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
+            match zone.lost_zsched() {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => eprintln!("zoneadmd: zsched closed its channel and lives: {error}"),
             }
             zone.environment = None;
             zone.console = None;
@@ -189,26 +191,22 @@ impl Server {
         let Some(index) = self.clients.iter().position(|client| client.number == number) else { return };
         // Taken out while it is served, so that the zone can be worked on; put back unless it closed.
         let client = self.clients.swap_remove(index);
-        match client.channel.receive() {
-            Ok(Some(message)) => {
-                self.carry_out(&client, message);
-                self.clients.push(client);
-            }
-            Ok(None) | Err(_) => {
-                if let Some(zone) = &mut self.zone {
-                    zone.logins.client_gone(number);
-                }
-            }
+        let message = client.channel.receive().ok().flatten();
+        if message.is_some_and(|message| self.carry_out(&client, message)) {
+            self.clients.push(client);
+        } else if let Some(zone) = &mut self.zone {
+            zone.logins.client_gone(number);
         }
     }
 
-    fn carry_out(&mut self, client: &Client, message: Message) {
+    /// False when the answer could not be sent: who waits for it has to hear that the connection is closed.
+    fn carry_out(&mut self, client: &Client, message: Message) -> bool {
         let mut steps = Steps { asker: &client.channel, current: StepName::Zoneadmd, failed: None };
         let done = Request::from_bytes(&message.bytes)
             .map_err(|malformed| Error::new("receive", "request", malformed.to_string()))
             .and_then(|request| self.act(client, request, &message, &mut steps));
         let reply = match done {
-            Ok(None) => return,
+            Ok(None) => return true,
             Ok(Some(reply)) => reply,
             Err(error) => {
                 let errno = error.errno().map_or(0, |errno| errno.raw_os_error());
@@ -216,7 +214,7 @@ impl Server {
                 Reply::Failed(steps.current, call, args, errno, error.reason())
             }
         };
-        let _ = client.channel.send(&reply.to_bytes(), &[]);
+        client.channel.send(&reply.to_bytes(), &[]).is_ok()
     }
 
     fn act(
@@ -242,7 +240,6 @@ impl Server {
                     self.zone = Some(zone);
                     return Err(error);
                 }
-                self.id_base = Some(spec.id_base);
                 self.begin(zone)?;
             }
             Request::Adopt(adoption) => {
@@ -251,14 +248,12 @@ impl Server {
                 self.begin(zone)?;
             }
             Request::Boot(init) => {
-                let id_base = self.id_base;
-                steps.run(StepName::Init, || self.zone()?.boot(&init, id_base))?;
+                steps.run(StepName::Init, || self.zone()?.boot(&init))?;
             }
             Request::Stop(signal, timeout) => self.stop(signal, timeout, steps)?,
             Request::Restart(signal, timeout, init) => {
-                let id_base = self.id_base;
                 self.stop(signal, timeout, steps)?;
-                steps.run(StepName::Init, || self.zone()?.boot(&init, id_base))?;
+                steps.run(StepName::Init, || self.zone()?.boot(&init))?;
             }
             Request::Halt(order) => {
                 halt(self.zone()?, &order, steps)?;

@@ -7,6 +7,7 @@ use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::channel::{Channel, Message};
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::netlink::Rtnl;
+use reeve_kernel::observe::traces;
 use reeve_kernel::platform::network;
 use reeve_kernel::sys;
 use reeve_kernel::wire::{Adoption, EndOfInit, InitSpec, Snapshot, Traces, ZschedReply, ZschedRequest};
@@ -24,6 +25,9 @@ pub const AGAIN_WITHIN: Duration = Duration::from_millis(200);
 /// zoneadmd must go on answering.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 
+/// How long a zsched that closed its channel may take to be gone, before it is taken to live on.
+const ENDING_WITHIN: Duration = Duration::from_secs(1);
+
 /// A process of the zone: its ID on the host and the descriptor that names it for good.
 #[derive(Debug)]
 pub struct Process {
@@ -37,6 +41,10 @@ impl Process {
     /// Reads the process ID from what the kernel says of the descriptor.
     pub fn from_pidfd(pidfd: OwnedFd) -> Result<Self> {
         use std::os::fd::AsRawFd;
+        if let Ok(pid) = sys::pidfd_pid(pidfd.as_fd()) {
+            return Ok(Self { pid, pidfd });
+        }
+        // Before Linux 6.13.
         let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
         let text = std::fs::read_to_string(&path).at("read", &path)?;
         let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")).and_then(|pid| pid.trim().parse().ok());
@@ -98,6 +106,10 @@ pub struct Supervisor {
     pub last_end: Option<EndOfInit>,
     pub console: Option<ConsoleLog>,
     pub logins: Logins,
+    /// The cgroup of the next environment, with its number: made while nobody waits for it.
+    pub spare: Option<(u32, Cgroup)>,
+    /// First host ID of the zone's range, once zsched has said it.
+    id_base: Option<u32>,
     /// Cgroups of environments that ended and are still to be removed, which no request waits for.
     pub spent: Vec<Cgroup>,
     /// Ends of init that nobody has been told yet.
@@ -124,6 +136,8 @@ impl Supervisor {
             last_end: None,
             console: None,
             logins: Logins::default(),
+            spare: None,
+            id_base: None,
             spent: Vec::new(),
             untold: Vec::new(),
             halting: false,
@@ -137,40 +151,68 @@ impl Supervisor {
         let mut zone = Self::new(adoption);
         zone.halting = zone.adoption.halting;
         zone.links = network::host_ends(&mut Rtnl::open()?, &zone.adoption.alias)?;
-        for (number, _) in zone.leaves("env.") {
-            zone.last_number = zone.last_number.max(number);
-        }
         for (number, leaf) in zone.leaves("login.") {
             zone.logins.seen(number);
             // Whoever was logged in spoke to a zoneadmd that is gone; an empty leaf is what it left.
             let _ = leaf.remove();
         }
-        let Ok(channel) = Channel::connect(zone.run_folder(), "zsched.sock") else { return Ok(zone) };
+        if let Ok(channel) = Channel::connect(zone.run_folder(), "zsched.sock") {
+            zone.meet(channel)?;
+        }
+        Ok(zone)
+    }
+
+    /// Takes up with the zsched that this channel leads to.
+    fn meet(&mut self, channel: Channel) -> Result<()> {
         let pid = channel.peer_pid()?;
         let pid = rustix::process::Pid::from_raw(pid).ok_or_else(|| Error::new("connect", "zsched.sock", "no peer"))?;
         let flags = rustix::process::PidfdFlags::empty();
         let pidfd = rustix::process::pidfd_open(pid, flags).at("pidfd_open", "zsched")?;
-        zone.zsched = Some(Zsched { process: Process { pid: pid.as_raw_nonzero().get(), pidfd }, channel, owed: 0 });
-        zone.greet()?;
-        Ok(zone)
+        self.zsched = Some(Zsched { process: Process { pid: pid.as_raw_nonzero().get(), pidfd }, channel, owed: 0 });
+        self.greet()
+    }
+
+    /// What to do when zsched closed the channel: as a rule it ends, and is reaped here if it is a child. One that lives
+    /// on has only given this channel up, because a message could not be read from it, and is met again. True when there
+    /// is a zsched afterwards.
+    ///
+    /// # Errors
+    /// When it lives and cannot be met.
+    pub fn lost_zsched(&mut self) -> Result<bool> {
+        let Some(zsched) = self.zsched.take() else { return Ok(false) };
+        let mut poll = [rustix::event::PollFd::new(&zsched.process.pidfd, rustix::event::PollFlags::IN)];
+        let limit = rustix::event::Timespec::try_from(ENDING_WITHIN).ok();
+        if rustix::event::poll(&mut poll, limit.as_ref()).at("poll", "zsched")? > 0 {
+            // Its channel closes before it can be waited for; an adopted one is not this process's to reap.
+            let id = rustix::process::WaitId::PidFd(zsched.process.pidfd.as_fd());
+            let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
+            return Ok(false);
+        }
+        drop(zsched);
+        let channel = Channel::connect(self.run_folder(), "zsched.sock")?;
+        self.environment = None;
+        self.meet(channel)?;
+        Ok(true)
     }
 
     /// Learns from zsched what runs, and takes the console.
     pub fn greet(&mut self) -> Result<()> {
         let (reply, fds) = self.ask(&ZschedRequest::Hello, &[])?;
-        let ZschedReply::Here(running, last_end) = reply else { return Err(unexpected("Hello", &reply)) };
-        self.last_end = last_end;
+        let ZschedReply::Here(held) = reply else { return Err(unexpected("Hello", &reply)) };
+        (self.last_end, self.last_number, self.id_base) = (held.last_end, held.environment, Some(held.id_base));
         let mut fds = fds.into_iter();
-        if fds.len() > usize::from(running)
+        if fds.len() > usize::from(held.init)
             && let Some(master) = fds.next()
         {
             self.console = Some(ConsoleLog::open(master, self.run_folder())?);
         }
-        if let (true, Some(pidfd)) = (running, fds.next()) {
+        if let (true, Some(pidfd)) = (held.init, fds.next()) {
             let (number, init) = (self.last_number, Process::from_pidfd(pidfd)?);
             let cgroup = Cgroup::open(&self.leaf_path("env.", number))?;
             self.environment = Some(Environment { number, cgroup, init });
         }
+        // One that was made ahead is as good as any other that nothing lives in.
+        self.spare = None;
         for (number, leaf) in self.leaves("env.") {
             if self.environment.as_ref().is_none_or(|environment| environment.number != number) {
                 self.spent.push(leaf);
@@ -194,6 +236,11 @@ impl Supervisor {
         let names = Cgroup::open(&self.cgroup).and_then(|cgroup| cgroup.children()).unwrap_or_default();
         let numbers = names.iter().filter_map(|name| name.strip_prefix(prefix)?.parse().ok());
         numbers.filter_map(|number| Some((number, Cgroup::open(&self.leaf_path(prefix, number)).ok()?))).collect()
+    }
+
+    /// Whether nothing of the zone is in the kernel any more.
+    pub fn is_gone(&self) -> bool {
+        self.zsched.is_none() && !self.cgroup.exists() && traces::left(&self.traces).is_none()
     }
 
     /// What the controller is told.
@@ -310,19 +357,44 @@ impl Supervisor {
         if self.stuck { AGAIN_WITHIN } else { KILLED_WITHIN }
     }
 
+    /// Makes the cgroup of the next environment ahead of the request for it; where that fails, the request will tell.
+    pub fn prepare_next(&mut self) {
+        if self.spare.is_none() && self.zsched.is_some() && !self.halting {
+            self.spare = self.make_leaf().ok();
+        }
+    }
+
+    /// A cgroup that no environment had before, and its number.
+    fn make_leaf(&self) -> Result<(u32, Cgroup)> {
+        let mut number = self.last_number + 1;
+        let cgroup = loop {
+            match Cgroup::create_fresh(&self.leaf_path("env.", number)) {
+                // What is left of an earlier zoneadmd's.
+                Err(error) if error.errno() == Some(rustix::io::Errno::EXIST) => number += 1,
+                made => break made?,
+            }
+        };
+        match self.id_base.map_or(Ok(()), |owner| cgroup.delegate(owner)) {
+            Ok(()) => Ok((number, cgroup)),
+            Err(error) => {
+                let _ = cgroup.remove();
+                Err(error)
+            }
+        }
+    }
+
     /// Starts the application environment, in a cgroup of its own.
-    pub fn boot(&mut self, init: &InitSpec, id_base: Option<u32>) -> Result<()> {
+    pub fn boot(&mut self, init: &InitSpec) -> Result<()> {
         self.may_start("boot")?;
         if self.environment.is_some() {
             return Err(Error::new("boot", &self.adoption.zone, "an init runs already"));
         }
-        let number = self.last_number + 1;
-        let cgroup = Cgroup::create_fresh(&self.leaf_path("env.", number))?;
+        let (number, cgroup) = match self.spare.take() {
+            Some(spare) => spare,
+            None => self.make_leaf()?,
+        };
         self.last_number = number;
-        if let Some(owner) = id_base {
-            cgroup.delegate(owner)?;
-        }
-        let started = self.ask(&ZschedRequest::Boot(init.clone()), &[cgroup.as_fd()]);
+        let started = self.ask(&ZschedRequest::Boot(number, init.clone()), &[cgroup.as_fd()]);
         let pidfd = started.and_then(|(reply, fds)| match (reply, fds.into_iter().next()) {
             (ZschedReply::Started, Some(pidfd)) => Ok(pidfd),
             (reply, _) => Err(unexpected("Boot", &reply)),
@@ -333,6 +405,8 @@ impl Supervisor {
                 Ok(())
             }
             Err(error) => {
+                // An init that did start, and cannot be named, must not live on unknown.
+                let _ = cgroup.kill();
                 self.spent.push(cgroup);
                 Err(error)
             }

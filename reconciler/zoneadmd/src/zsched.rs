@@ -6,7 +6,7 @@
 //! that a new zoneadmd finds it.
 
 use reeve_kernel::application::environment::{self, Command, Executable, Platform, Started, Streams};
-use reeve_kernel::application::{login, reboot};
+use reeve_kernel::application::{login, privileges, reboot};
 use reeve_kernel::channel::{Channel, Message};
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::mount;
@@ -15,10 +15,11 @@ use reeve_kernel::platform::file_systems::FileSystems;
 use reeve_kernel::platform::namespaces::Namespaces;
 use reeve_kernel::platform::network;
 use reeve_kernel::sys::{self, CStrings, Child, Stack};
-use reeve_kernel::wire::{EndOfInit, InitSpec, LoginSpec, PlatformSpec, Program, ZschedReply, ZschedRequest};
-use rustix::event::{PollFd, PollFlags};
+use reeve_kernel::wire::{EndOfInit, Held, InitSpec, LoginSpec, PlatformSpec, Program, ZschedReply, ZschedRequest};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{WaitOptions, WaitStatus};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::Path;
@@ -26,6 +27,9 @@ use std::path::Path;
 /// Capabilities over the host that zsched keeps: CHOWN, DAC_OVERRIDE, FOWNER, SYS_ADMIN, MKNOD. Over the zone's own
 /// namespaces it has all, as their owner (user_namespaces(7)).
 const KEPT: u64 = 1 | 1 << 1 | 1 << 3 | 1 << 21 | 1 << 27;
+
+/// How long nothing is asked before what is spent is given back.
+const QUIET: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
 /// What zsched is started with.
 pub struct Start<'a> {
@@ -50,6 +54,13 @@ struct Zsched<'a> {
     file_systems: Option<FileSystems>,
     console: Option<Console>,
     init: Option<Child>,
+    /// The mount namespace of the application environment.
+    mounts: Option<OwnedFd>,
+    /// Mount namespaces that nobody lives in any more. The end of one waits for every processor of the host, so that it
+    /// is put off until nobody waits for an answer.
+    spent: Vec<OwnedFd>,
+    /// Number of the last application environment; 0 before the first.
+    environment: u32,
     logins: BTreeMap<i32, u32>,
     last_end: Option<EndOfInit>,
     /// Where reboot(2) of the zone's processes is heard.
@@ -58,6 +69,8 @@ struct Zsched<'a> {
     asked_inside: Option<EndOfInit>,
     peer: Option<Channel>,
     established: bool,
+    /// An answer could not be sent: whoever waits for it has to hear that the channel is closed.
+    unheard: Cell<bool>,
 }
 
 /// Runs in the child that zoneadmd forked; ends with the platform.
@@ -94,12 +107,16 @@ fn prepare(start: Start<'_>) -> Result<Zsched<'_>> {
         file_systems: None,
         console: None,
         init: None,
+        mounts: None,
+        spent: Vec::new(),
+        environment: 0,
         logins: BTreeMap::new(),
         last_end: None,
         listeners: Vec::new(),
         asked_inside: None,
         peer: Some(start.peer),
         established: false,
+        unheard: Cell::new(false),
     })
 }
 
@@ -113,10 +130,12 @@ impl Zsched<'_> {
                 let mut polled = vec![PollFd::new(listener, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
                 polled.extend(self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
                 polled.extend(self.peer.as_ref().map(|peer| PollFd::new(peer, PollFlags::IN)));
-                match rustix::event::poll(&mut polled, None) {
+                let quiet = (!self.spent.is_empty()).then_some(&QUIET);
+                match rustix::event::poll(&mut polled, quiet) {
                     Err(rustix::io::Errno::INTR) => continue,
-                    polled => polled.at("poll", "zsched")?,
-                };
+                    Ok(0) => self.spent.clear(),
+                    polled => drop(polled.at("poll", "zsched")?),
+                }
                 let after = 2 + self.listeners.len();
                 arrived = !polled[0].revents().is_empty();
                 asked = polled.get(after).is_some_and(|peer| !peer.revents().is_empty());
@@ -127,6 +146,12 @@ impl Zsched<'_> {
             self.reap();
             if asked && !self.answer()? {
                 return Ok(());
+            }
+            if self.unheard.take() {
+                if !self.established {
+                    return Ok(());
+                }
+                self.peer = None;
             }
             if arrived && let Ok(peer) = listener.accept() {
                 self.peer = Some(peer);
@@ -174,18 +199,19 @@ impl Zsched<'_> {
             ZschedRequest::Devices => devices::create(self.spec.id_base, self.spec.tmpfs_bytes).map(|console| {
                 self.console = Some(console);
             }),
-            ZschedRequest::Established => {
+            ZschedRequest::Established => privileges::prepare().map(|()| {
                 self.established = true;
                 sys::set_undumpable();
                 sys::trim_memory();
-                Ok(())
-            }
-            ZschedRequest::Boot(init) => return self.boot(&init, &message.fds),
+            }),
+            ZschedRequest::Boot(number, init) => return self.boot(number, &init, &message.fds),
             ZschedRequest::Login(number, login) => return self.login(number, &login, &message.fds),
             ZschedRequest::Hello => return self.hello(),
             ZschedRequest::UnconfigureDevices => {
+                self.spent.clear();
                 self.console = None;
-                devices::remove()
+                // Where the file systems could not be built, what is at /dev is a copy of the host's.
+                self.file_systems.as_ref().map_or(Ok(()), |_| devices::remove())
             }
             ZschedRequest::Unplumb => network::unplumb(),
             ZschedRequest::Unmount(detach) => return self.unmount(detach),
@@ -207,7 +233,8 @@ impl Zsched<'_> {
     fn tell(&self, reply: &ZschedReply, fds: &[BorrowedFd<'_>]) {
         // Nobody there to hear it: the next zoneadmd asks with Hello.
         if let Some(peer) = &self.peer {
-            let _ = peer.send(&reply.to_bytes(), fds);
+            let heard = peer.send(&reply.to_bytes(), fds).is_ok();
+            self.unheard.set(self.unheard.get() || !heard);
         }
     }
 
@@ -218,19 +245,28 @@ impl Zsched<'_> {
     }
 
     fn hello(&self) {
-        let reply = ZschedReply::Here(self.init.is_some(), self.last_end.clone());
+        let reply = ZschedReply::Here(Held {
+            init: self.init.is_some(),
+            environment: self.environment,
+            last_end: self.last_end.clone(),
+            id_base: self.spec.id_base,
+        });
         let mut fds: Vec<BorrowedFd<'_>> = Vec::new();
         fds.extend(self.console.as_ref().map(|console| console.master.as_fd()));
         fds.extend(self.init.as_ref().map(|init| init.pidfd.as_fd()));
         self.tell(&reply, &fds);
     }
 
-    fn boot(&mut self, init: &InitSpec, fds: &[OwnedFd]) {
+    fn boot(&mut self, number: u32, init: &InitSpec, fds: &[OwnedFd]) {
         match self.start_init(init, fds) {
-            Ok(Started { child, listener }) => {
+            Ok(Started { child, listener, scaffold }) => {
                 self.tell(&ZschedReply::Started, &[child.pidfd.as_fd()]);
+                // Not to be had before Linux 6.11: then the end of init waits for that of its mounts.
+                self.mounts = sys::pidfd_mount_namespace(child.pidfd.as_fd()).ok();
                 self.init = Some(child);
+                self.environment = number;
                 self.listeners.push(listener);
+                self.spent.extend(scaffold);
             }
             Err(error) => self.fail(&error),
         }
@@ -254,12 +290,13 @@ impl Zsched<'_> {
 
     fn login(&mut self, number: u32, login: &LoginSpec, fds: &[OwnedFd]) {
         match self.start_login(login, fds) {
-            Ok((Started { child, listener }, master)) => {
+            Ok((Started { child, listener, scaffold }, master)) => {
                 self.listeners.push(listener);
                 let mut sent = vec![child.pidfd.as_fd()];
                 sent.extend(master.as_ref().map(AsFd::as_fd));
                 self.tell(&ZschedReply::Started, &sent);
                 self.logins.insert(child.pid, number);
+                self.spent.extend(scaffold);
             }
             Err(error) => self.fail(&error),
         }
@@ -309,6 +346,7 @@ impl Zsched<'_> {
                 let end = self.asked_inside.take().unwrap_or_else(|| end_of(status));
                 self.last_end = Some(end.clone());
                 self.tell(&ZschedReply::InitEnded(end), &[]);
+                self.spent.extend(self.mounts.take());
             } else if let Some(number) = self.logins.remove(&pid) {
                 self.tell(&ZschedReply::LoginEnded(number, end_of(status)), &[]);
             }

@@ -143,7 +143,7 @@ fn unanswered(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
     {
         out.fatal("unanswered", &zone.name, "its links are not as they should be, and no step repairs them");
     }
-    let limits = zone.manifest.as_ref().map(Limits::of);
+    let limits = zone.manifest.as_deref().map(Limits::of);
     if let (Some(limits), Fact::Known(cgroup)) = (limits, &seen.cgroup)
         && !zone.differences.is_empty()
         && !limits.hold_in(cgroup)

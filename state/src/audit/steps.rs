@@ -174,7 +174,7 @@ fn costs(zone: &ZonePlan, out: &mut Findings) {
 /// Without a hold the zone ends where it is wanted. With one, nothing is brought up that the hold is about: no boot
 /// while the restart policy waits or stays, nothing at all for the others.
 fn end(zone: &ZonePlan, out: &mut Findings) {
-    use Transition::{Boot, Configure, Install, Ready, Reboot};
+    use Transition::{Boot, Configure, Install, Ready, Reboot, Stop, Unconfigure, Uninstall};
     let forbidden: &[Transition] = match &zone.hold {
         None if zone.to != zone.goal => {
             let message = format!("it ends in {}, wanted is {}", state_name(zone.to), state_name(zone.goal));
@@ -185,10 +185,11 @@ fn end(zone: &ZonePlan, out: &mut Findings) {
         Some(Hold::Unknown { .. } | Hold::Suspended | Hold::FilesGone | Hold::Conflict { .. }) => {
             &[Configure, Install, Ready, Boot, Reboot]
         }
+        Some(Hold::OtherSource { .. }) => &[Configure, Install, Ready, Boot, Reboot, Stop, Uninstall, Unconfigure],
     };
     let rises = |step: &&Step| matches!(step.action, Action::Transition(t) if forbidden.contains(&t));
     if let Some(step) = zone.steps.iter().find(rises) {
-        out.fatal("held", &zone.name, format!("it is held, and {} brings it up all the same", step.name));
+        out.fatal("held", &zone.name, format!("it is held, and {} is walked all the same", step.name));
     }
 }
 

@@ -28,6 +28,7 @@ pub const PRICES: &[(&str, Price)] = &[
     // Not of the manifest: what Reeve itself keeps.
     ("digest", Price::Live),
     ("record", Price::Live),
+    ("source", Price::Live),
     ("zoneadmd", Price::Live),
     ("platform", Price::Rebuild),
 ];

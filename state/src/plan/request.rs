@@ -1,5 +1,7 @@
 //! Plans for what a person asks for by name, without a look at what the manifest wants.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::steps::{Work, steps};
@@ -67,6 +69,17 @@ pub fn request(
     Ok(laid_out(facts, state, &path, manifest, format!("{transition} was asked for")))
 }
 
+/// The plan for a restart that somebody asks for: stop and boot, platform and zone ID stay (SEED T2b).
+///
+/// # Errors
+/// [`Refusal`]: the zone is not running, that is not known, or nothing says what to boot.
+pub fn restart(wanted: Option<&Wanted>, facts: &ZoneFacts, recorded: Option<&Recorded>) -> Result<ZonePlan, Refusal> {
+    let stop = request(Transition::Stop, wanted, facts, recorded)?;
+    let manifest = stop.manifest.as_ref().ok_or(Refusal::NoConfiguration { transition: Transition::Boot })?;
+    let path = [Transition::Stop, Transition::Boot];
+    Ok(laid_out(facts, Some(ZoneState::Running), &path, Some(manifest), "a restart was asked for".into()))
+}
+
 /// The plan that takes a zone down to Installed from wherever it is, or, with `purge`, removes it altogether. Where
 /// that is not known: a plan without a step and with the hold `Unknown`.
 pub fn take_down(purge: bool, facts: &ZoneFacts, recorded: Option<&Recorded>) -> ZonePlan {
@@ -95,13 +108,13 @@ fn laid_out(
     facts: &ZoneFacts,
     state: Option<ZoneState>,
     path: &[Transition],
-    manifest: Option<&Value>,
+    manifest: Option<&Arc<Value>>,
     reason: String,
 ) -> ZonePlan {
     let active = state.is_some_and(ZoneState::is_active);
     let adopt = (active && !path.is_empty() && facts.zoneadmd.is_absent()).then_some(Work::Live(step_name::ADOPT));
     let work: Vec<Work> = adopt.into_iter().chain(path.iter().copied().map(Work::Transition)).collect();
-    let (steps, to) = steps(state, &work, wanted::halt_timeout_ms(manifest.unwrap_or(&Value::Null)));
+    let (steps, to) = steps(state, &work, wanted::halt_timeout_ms(manifest.map_or(&Value::Null, Arc::as_ref)));
     ZonePlan {
         name: facts.name.clone(),
         from: derive_state(facts),
@@ -113,6 +126,7 @@ fn laid_out(
         hold: None,
         manifest: manifest.cloned(),
         digest: None,
+        source: None,
         after: Vec::new(),
         reason,
     }

@@ -1,6 +1,6 @@
 //! The plan for one zone: where it goes, how far down it must come on the way, and what it does as it is.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use reeve_schema::Deletion;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use super::steps::{Work, steps};
 use super::way::{down, height, lower, up};
 use super::words::reason;
 use super::{Hold, ZonePlan, ZonePolicy, step_name};
-use crate::difference::{Difference, Price, Recorded, differences};
+use crate::difference::{Difference, Price, Recorded, differences, source_changed};
 use crate::lifecycle::{Transition, ZoneState};
 use crate::limits::Limits;
 use crate::observed::{Fact, ZoneFacts, derive_state};
@@ -23,6 +23,7 @@ use ZoneState::{Configured, Installed, Ready, Running};
 pub(super) struct Subject<'a> {
     pub name: &'a str,
     pub wanted: Option<&'a Wanted>,
+    pub source: Option<&'a str>,
     pub facts: &'a ZoneFacts,
     pub recorded: Option<&'a Recorded>,
     pub policy: &'a ZonePolicy,
@@ -54,7 +55,10 @@ pub(super) fn plan(s: &Subject<'_>, conflict: Option<&Hold>) -> ZonePlan {
     match s.wanted {
         _ if s.policy.suspended => s.only_finish_halt(state, Hold::Suspended),
         Some(wanted) => s.bring_to(state, wanted, conflict),
-        None => s.let_go(state),
+        None => match s.other_source().filter(|_| state.is_some()) {
+            Some(hold) => s.only_finish_halt(state, hold),
+            None => s.let_go(state),
+        },
     }
 }
 
@@ -79,6 +83,7 @@ impl Subject<'_> {
             hold: None,
             manifest: None,
             digest: self.wanted.map(|w| w.digest.clone()),
+            source: self.wanted.and_then(|w| w.source.clone()),
             after: Vec::new(),
             reason: String::new(),
         }
@@ -93,6 +98,7 @@ impl Subject<'_> {
         plan.goal = self.wanted.map_or(bottom, |w| Some(w.goal()));
         plan.reason = match &hold {
             Hold::Unknown { why } => format!("left alone, not everything could be read: {why}"),
+            Hold::OtherSource { file } => self.not_followed(file.as_deref()),
             _ => "left alone, suspended".into(),
         };
         if halting {
@@ -100,6 +106,23 @@ impl Subject<'_> {
         }
         plan.hold = Some(hold);
         plan
+    }
+
+    /// The hold of a zone without a manifest that never had one where these are from.
+    fn other_source(&self) -> Option<Hold> {
+        let path = self.source?;
+        let source = self.facts.configured.known().and_then(|configured| configured.source.as_deref());
+        let elsewhere = !source.is_some_and(|source| wanted::is_from(source, path));
+        elsewhere.then(|| Hold::OtherSource { file: source.map(wanted::source_file).map(String::from) })
+    }
+
+    fn not_followed(&self, file: Option<&str>) -> String {
+        let from = file.map_or("where it came from is not recorded".into(), |file| format!("it came from {file}"));
+        let path = self.source.unwrap_or_default();
+        format!(
+            "left alone, no manifest below {path} names it ({from}); put its manifest there, or take it down: reeve halt {}",
+            self.name
+        )
     }
 
     /// A zone without a manifest.
@@ -138,7 +161,7 @@ impl Subject<'_> {
             return self.empty(derive_state(self.facts), state);
         }
         let current = self.recorded.map(|r| &r.manifest).or(self.wanted.map(|w| &w.manifest));
-        let halt_timeout = wanted::halt_timeout_ms(current.unwrap_or(&Value::Null));
+        let halt_timeout = wanted::halt_timeout_ms(current.map_or(&Value::Null, Arc::as_ref));
         let (steps, to) = steps(state, work, halt_timeout);
         let mut plan = self.empty(derive_state(self.facts), to);
         plan.steps = steps;
@@ -181,7 +204,7 @@ impl Subject<'_> {
         plan.hold = course.hold;
         plan.reason = reason(&plan, &differences);
         plan.differences = differences;
-        plan.manifest = (!plan.steps.is_empty()).then(|| manifest.into_owned());
+        plan.manifest = (!plan.steps.is_empty()).then_some(manifest);
         plan
     }
 
@@ -207,12 +230,12 @@ impl Subject<'_> {
     }
 
     /// The wanted manifest, with the fields that wait as they are recorded.
-    fn effective<'w>(&self, wanted: &'w Wanted, waiting: &[String]) -> Cow<'w, Value> {
+    fn effective(&self, wanted: &Wanted, waiting: &[String]) -> Arc<Value> {
         let recorded = match self.recorded {
             Some(recorded) if !waiting.is_empty() => recorded,
-            _ => return Cow::Borrowed(&wanted.manifest),
+            _ => return Arc::clone(&wanted.manifest),
         };
-        let mut manifest = wanted.manifest.clone();
+        let mut manifest = Value::clone(&wanted.manifest);
         if let Some(spec) = manifest.get_mut("spec").and_then(Value::as_object_mut) {
             for field in waiting {
                 match recorded.manifest["spec"].get(field) {
@@ -221,7 +244,7 @@ impl Subject<'_> {
                 }
             }
         }
-        Cow::Owned(manifest)
+        Arc::new(manifest)
     }
 
     /// How far down and how far up.
@@ -322,7 +345,8 @@ impl Subject<'_> {
     /// Whether the record does not say what the plan makes of the zone. Without a zone there is no record yet: configure
     /// writes it. Where files have gone, the record is what tells that there were some.
     fn is_to_be_recorded(&self, course: &Course, wanted: &Wanted, manifest: &Value) -> bool {
-        let recorded = self.recorded.is_some_and(|r| r.digest == wanted.digest && r.manifest == *manifest);
+        let recorded = self.recorded.is_some_and(|r| r.digest == wanted.digest && *r.manifest == *manifest)
+            && source_changed(wanted, self.facts).is_none();
         !recorded && height(course.bottom) > 0 && course.hold != Some(Hold::FilesGone)
     }
 }

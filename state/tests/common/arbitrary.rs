@@ -105,7 +105,10 @@ fn any_journal() -> BoxedStrategy<Entry> {
 /// Facts that need not fit together at all.
 pub fn any_facts(name: &'static str) -> BoxedStrategy<ZoneFacts> {
     let process = || fact((2..9_i32).prop_map(|pid| process(pid).known().copied().expect("known")));
-    let disk = (fact(Just(RecordedConfig { digest: "d".into() })), fact(Just(InstalledFacts { at: Timestamp(1) })));
+    let disk = (
+        fact(Just(RecordedConfig { digest: "d".into(), source: None })),
+        fact(Just(InstalledFacts { at: Timestamp(1) })),
+    );
     let processes = (process(), process(), process(), fact(0..3_u32), fact(0..3_u32));
     let namespaces = fact(Just([("net".to_owned(), 1_u64)].into()));
     let platform = (namespaces, fact(any_cgroup()), fact(any_links()), fact(0..2_u32));

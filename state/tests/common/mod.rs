@@ -29,6 +29,9 @@ pub struct World {
     pub policies: BTreeMap<String, ZonePolicy>,
     #[serde(skip)]
     pub wanted: BTreeMap<String, Wanted>,
+    /// What the manifests are from; none: they are all there is.
+    #[serde(skip)]
+    pub source: Option<String>,
 }
 
 impl World {
@@ -39,12 +42,14 @@ impl World {
             zones: BTreeMap::new(),
             bridges: Fact::Absent,
         };
-        World { facts, recorded: BTreeMap::new(), policies: BTreeMap::new(), wanted: BTreeMap::new() }
+        let (recorded, policies, wanted) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        World { facts, recorded, policies, wanted, source: None }
     }
 
     pub fn plan(&self) -> Plan {
         plan(&Input {
             wanted: &self.wanted,
+            source: self.source.as_deref(),
             facts: &self.facts,
             recorded: &self.recorded,
             policies: &self.policies,
@@ -138,7 +143,7 @@ pub fn links_of(manifest: &Value) -> Vec<LinkFacts> {
 pub fn facts_in(wanted: &Wanted, state: ZoneState) -> ZoneFacts {
     let mut facts = ZoneFacts::absent(&wanted.name);
     facts.zonepath = wanted::zonepath(&wanted.manifest).map(String::from);
-    facts.configured = Fact::Known(RecordedConfig { digest: wanted.digest.clone() });
+    facts.configured = Fact::Known(RecordedConfig { digest: wanted.digest.clone(), source: wanted.source.clone() });
     if state != ZoneState::Configured {
         facts.installed = Fact::Known(InstalledFacts { at: Timestamp(500_000) });
     }

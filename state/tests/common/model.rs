@@ -57,7 +57,7 @@ fn take(world: &mut World, zone: &ZonePlan, step: &Step) {
         step_name::WRITE_CONFIGURATION | step_name::RECORD => {
             let (manifest, digest) =
                 (zone.manifest.clone().expect("a manifest"), zone.digest.clone().expect("a digest"));
-            facts.configured = Fact::Known(RecordedConfig { digest: digest.clone() });
+            facts.configured = Fact::Known(RecordedConfig { digest: digest.clone(), source: zone.source.clone() });
             let (boot_id, zone_id) = (world.facts.boot_id.clone(), facts.zone_id);
             let state = step.to.expect("a state");
             let recorded = Recorded { manifest, digest, state, boot_id, zone_id, at: now };

@@ -14,6 +14,7 @@ use crate::mount::{self, Shape};
 use crate::platform::file_systems::{EMPTY_FILE, EMPTY_FOLDER, tmpfs};
 use crate::sys::{self, CStrings, Child, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, Stack, flags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::path::Path;
@@ -71,6 +72,9 @@ pub struct Started {
     pub child: Child,
     /// Where the system calls are heard that its filter hands over: reboot(2).
     pub listener: OwnedFd,
+    /// The mount namespace in which its mounts were made, which nobody lives in any more. The kernel waits for every
+    /// processor when it ends, so that it is dropped when nobody waits for the answer.
+    pub scaffold: Option<OwnedFd>,
 }
 
 /// Starts the command as the first process of a new application environment, in `cgroup`, a fresh one of this
@@ -87,10 +91,21 @@ pub fn start(
 ) -> Result<Started> {
     spawn(stack, flags::NEWPID | flags::NEWNS, cgroup, |listen| {
         mount_environment(platform)?;
+        let scaffold = own_mount_namespace()?;
         sys::setns(platform.user_ns, flags::NEWUSER)?;
         sys::unshare(flags::NEWNS)?;
-        execute(platform, command, streams, listen)
+        execute(platform, command, streams, listen, Some(scaffold))
     })
+}
+
+/// The mount namespace of the calling process.
+fn own_mount_namespace() -> Result<OwnedFd> {
+    let this = rustix::process::pidfd_open(rustix::process::getpid(), rustix::process::PidfdFlags::empty());
+    if let Ok(namespace) = this.and_then(|this| sys::pidfd_mount_namespace(this.as_fd())) {
+        return Ok(namespace);
+    }
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    rustix::fs::open("/proc/self/ns/mnt", flags, Mode::empty()).at("open", "/proc/self/ns/mnt")
 }
 
 /// Runs `body` in a vforked child and turns what it left behind into the result.
@@ -107,14 +122,19 @@ pub(super) fn spawn(
         failed = body(&theirs).err();
         127
     })?;
-    match failed {
-        None => {
-            let message = ours.receive()?;
-            let listener = message.and_then(|message| message.fds.into_iter().next());
-            let listener = listener.ok_or_else(|| Error::new("seccomp", "", "no listener came"))?;
-            Ok(Started { child, listener })
-        }
-        Some(error) => {
+    let started = match failed {
+        None => ours.receive().and_then(|message| {
+            let mut fds = message.map(|message| message.fds).unwrap_or_default().into_iter();
+            let listener = fds.next().ok_or_else(|| Error::new("seccomp", "", "no listener came"))?;
+            Ok((listener, fds.next()))
+        }),
+        Some(error) => Err(error),
+    };
+    match started {
+        Ok((listener, scaffold)) => Ok(Started { child, listener, scaffold }),
+        Err(error) => {
+            // It may have been executed already: without its listener nothing is left of it either.
+            let _ = sys::pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
             let id = rustix::process::WaitId::PidFd(child.pidfd.as_fd());
             let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
             Err(error)
@@ -175,7 +195,13 @@ impl Masks {
 
 /// From here on the child is inside the zone's user and mount namespace. Takes on the zone's root, its streams and its
 /// limits, and executes the command. Returns only if it failed.
-pub(super) fn execute(platform: Platform<'_>, command: &Command, streams: Streams<'_>, listen: &Channel) -> Result<()> {
+pub(super) fn execute(
+    platform: Platform<'_>,
+    command: &Command,
+    streams: Streams<'_>,
+    listen: &Channel,
+    scaffold: Option<OwnedFd>,
+) -> Result<()> {
     for (fd, number) in streams.fds.iter().zip(0..) {
         sys::dup_onto(*fd, number).at("dup3", number.to_string())?;
     }
@@ -183,7 +209,8 @@ pub(super) fn execute(platform: Platform<'_>, command: &Command, streams: Stream
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     rustix::process::chdir("/").at("chdir", "/")?;
     let listener = privileges::give_up()?;
-    listen.send(b"l", &[listener.as_fd()])?;
+    let both = [listener.as_fd(), scaffold.as_ref().unwrap_or(&listener).as_fd()];
+    listen.send(b"l", &both[..1 + usize::from(scaffold.is_some())])?;
     // As late as it can be: a new session is a new group for the scheduler, which makes the caller wait for its turn.
     let _ = rustix::process::setsid();
     if streams.terminal {

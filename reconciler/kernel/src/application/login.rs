@@ -24,7 +24,7 @@ pub fn start_beside_init(
     let started = environment::spawn(stack, 0, cgroup, |listen| {
         sys::setns(init, flags::NEWUSER | flags::NEWNS)?;
         sys::unshare(flags::NEWCGROUP)?;
-        environment::execute(platform, command, streams, listen)
+        environment::execute(platform, command, streams, listen, None)
     });
     sys::setns(outer, flags::NEWPID)?;
     started

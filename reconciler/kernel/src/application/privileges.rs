@@ -45,8 +45,18 @@ const LAST: u32 = 63;
 /// Soft and hard limit of open files; a lower hard limit of the host stays.
 const OPEN_FILES: (u64, u64) = (1024, 20_000);
 
+/// Loads the part of the seccomp filter that holds for zsched as well, from which all processes of the zone have it: to
+/// load it costs 50 us, which no start of an environment has to wait for then.
+///
+/// # Errors
+/// As [`sys::set_seccomp_filter`].
+pub fn prepare() -> Result<()> {
+    sys::set_seccomp_filter(seccomp::of_zone())
+}
+
 /// Takes everything but [`KEPT`] out of the bounding set, so that exec cannot give it, sets the limits every process of
-/// a zone starts with, and loads the seccomp filter. Returns where the calls are heard that the filter hands over.
+/// a zone starts with, and loads the part of the seccomp filter that [`prepare`] leaves out. Returns where the calls are
+/// heard that the filter hands over.
 ///
 /// # Errors
 /// The call that failed.
@@ -64,5 +74,5 @@ pub fn give_up() -> Result<OwnedFd> {
     }
     let hard = sys::hard_limit(libc::RLIMIT_NOFILE).min(OPEN_FILES.1);
     sys::set_rlimit(libc::RLIMIT_NOFILE, OPEN_FILES.0.min(hard), hard)?;
-    sys::set_seccomp_filter(seccomp::filter())
+    sys::set_seccomp_listener(seccomp::of_environment())
 }

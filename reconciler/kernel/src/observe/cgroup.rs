@@ -79,9 +79,12 @@ pub struct ZoneCgroup {
 }
 
 impl ZoneCgroup {
-    /// The number of the newest application environment, with or without a process in it.
+    /// The number of the newest application environment that has a process. (A leaf without one is what an environment
+    /// left, or what the next one will have.)
     pub fn environment(&self) -> Option<u32> {
-        self.leaves.iter().filter_map(|leaf| if let Part::Env(number) = leaf.part { Some(number) } else { None }).max()
+        let inhabited = |leaf: &&Leaf| !matches!(&leaf.pids, Fact::Known(pids) if pids.is_empty());
+        let number = |leaf: &Leaf| if let Part::Env(number) = leaf.part { Some(number) } else { None };
+        self.leaves.iter().filter(inhabited).filter_map(number).max()
     }
 
     /// Processes of all application environments.

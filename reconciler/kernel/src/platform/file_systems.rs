@@ -167,9 +167,17 @@ fn enter_stage(run_folder: &Path) -> Result<OwnedFd> {
 fn leave_zone() -> Result<()> {
     let stage = make_stage(&[OLD])?;
     mount::attach(stage.as_fd(), mount::open_in(rustix::fs::CWD, "/proc")?.as_fd(), "stage")?;
-    rustix::process::fchdir(&stage).at("fchdir", "stage")?;
-    rustix::process::pivot_root(".", OLD).at("pivot_root", format!("., {OLD}"))?;
-    rustix::process::chdir("/").at("chdir", "/")
+    let moved = rustix::process::fchdir(&stage)
+        .at("fchdir", "stage")
+        .and_then(|()| rustix::process::pivot_root(".", OLD).at("pivot_root", format!("., {OLD}")));
+    // Either way to where the root is now.
+    let there = rustix::process::chdir("/").at("chdir", "/");
+    if moved.is_err() {
+        drop(stage);
+        // So that the next try finds the tree as this one did.
+        mount::unmount("/proc")?;
+    }
+    moved.and(there)
 }
 
 /// What the masks of /proc are copies of.

@@ -10,8 +10,8 @@ use rustix::fs::{Mode, OFlags};
 #[derive(Debug)]
 pub struct Namespaces {
     helper: Child,
-    /// Its other end is what the helper waits on: it ends when zoneadmd does.
-    _alive: OwnedFd,
+    /// Its other end is what the helper waits on: it ends when this is closed, by zoneadmd or with it.
+    alive: OwnedFd,
     user: OwnedFd,
     network: OwnedFd,
 }
@@ -43,7 +43,7 @@ impl Namespaces {
         }
         let user = open_namespace(helper.pid, "user")?;
         let network = open_namespace(helper.pid, "net")?;
-        Ok(Self { helper, _alive: theirs, user, network })
+        Ok(Self { helper, alive: theirs, user, network })
     }
 
     /// The user namespace.
@@ -70,6 +70,7 @@ impl Namespaces {
     /// The errno of waitid(2).
     pub fn release(self) -> Result<OwnedFd> {
         let _ = sys::pidfd_send_signal(self.helper.pidfd.as_fd(), libc::SIGKILL);
+        drop(self.alive);
         let id = rustix::process::WaitId::PidFd(self.helper.pidfd.as_fd());
         rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED).at("waitid", "namespace helper")?;
         Ok(self.user)

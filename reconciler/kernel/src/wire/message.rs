@@ -335,8 +335,8 @@ variants! {
         Devices = 3,
         /// The platform stands: from now on survive without a zoneadmd.
         Established = 4,
-        /// Start an application environment in the cgroup whose descriptor goes with it.
-        Boot(init: InitSpec) = 5,
+        /// Start the application environment numbered so in the cgroup whose descriptor goes with it.
+        Boot(number: u32, init: InitSpec) = 5,
         /// Start a login in the cgroup whose descriptor goes with it, before the three standard streams if any.
         Login(number: u32, login: LoginSpec) = 6,
         /// Forget the console's peer and empty /dev.
@@ -349,6 +349,20 @@ variants! {
         Exit = 10,
         /// Say what is there. Console master and, when there is one, init's pidfd go with the answer.
         Hello = 11,
+    }
+}
+
+fields! {
+    /// What zsched holds.
+    pub struct Held {
+        /// Whether an init runs.
+        pub init: bool,
+        /// Number of the last application environment, from 1; 0 before the first.
+        pub environment: u32,
+        /// How the last one ended, once it has.
+        pub last_end: Option<EndOfInit>,
+        /// First host ID of the zone's range.
+        pub id_base: u32,
     }
 }
 
@@ -365,8 +379,8 @@ variants! {
         InitEnded(end: EndOfInit) = 4,
         /// A login ended.
         LoginEnded(number: u32, end: EndOfInit) = 5,
-        /// Answer to Hello: whether an init runs, and how the last one ended.
-        Here(init: bool, last_end: Option<EndOfInit>) = 6,
+        /// Answer to Hello.
+        Here(zone: Held) = 6,
         /// Everything is unmounted; these mounts were busy and are detached.
         Unmounted(detached: Vec<String>) = 7,
     }

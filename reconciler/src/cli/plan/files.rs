@@ -21,11 +21,12 @@ pub fn plan_between(places: &Places, from: &ManifestSet, to: &ManifestSet) -> Pl
     let facts = HostFacts {
         boot_id: String::new(),
         observed_at: Timestamp(0),
-        zones: from.values().map(|zone| (zone.name.clone(), facts(zone))).collect(),
+        zones: from.values().map(|zone| (zone.name.clone(), facts(zone, to.get(&zone.name)))).collect(),
         bridges: Fact::Absent,
     };
     let policies = BTreeMap::new();
-    let input = Input { wanted: &to, facts: &facts, recorded: &recorded, policies: &policies, now: Timestamp(0) };
+    let input =
+        Input { wanted: &to, source: None, facts: &facts, recorded: &recorded, policies: &policies, now: Timestamp(0) };
     let plan = plan::plan(&input);
     let gone = from.values().filter(|zone| !to.contains_key(&zone.name));
     let destroy = gone.filter(|zone| wanted::deletion(&zone.manifest) == Deletion::Delete);
@@ -45,15 +46,18 @@ fn record(zone: &Wanted) -> Recorded {
     }
 }
 
-/// What would be seen of a zone that is as its manifest says.
-fn facts(zone: &Wanted) -> ZoneFacts {
+/// What would be seen of a zone that is as its manifest says. That the two sets are in different places is no difference.
+fn facts(zone: &Wanted, to: Option<&Wanted>) -> ZoneFacts {
     let there = || Fact::Known(ProcessId { pid: 0, start_time: 0 });
     let when = |holds: bool| if holds { there() } else { Fact::Absent };
     let (up, running) = (zone.goal().is_active(), zone.goal() == ZoneState::Running);
     // Whether limits and links are as they should be cannot be seen in files: no difference follows from it.
     let unseen = "only manifests are compared";
     ZoneFacts {
-        configured: Fact::Known(RecordedConfig { digest: zone.digest.clone() }),
+        configured: Fact::Known(RecordedConfig {
+            digest: zone.digest.clone(),
+            source: to.and_then(|to| to.source.clone()),
+        }),
         installed: Fact::Known(InstalledFacts { at: Timestamp(0) }),
         zonepath: wanted::zonepath(&zone.manifest).map(str::to_owned),
         zoneadmd: when(up),

@@ -60,7 +60,8 @@ pub fn render(planned: &Planned, each_step: bool, now: Timestamp) -> String {
         out.push('\n');
     }
     for zone in &quiet {
-        out += &format!("  {:<width$}  {FAINT}{}, as wanted{PLAIN}\n", zone.name, path(zone));
+        let moved = if is_only_moved(zone) { " (its manifest was in another file: that is recorded)" } else { "" };
+        out += &format!("  {:<width$}  {FAINT}{}, as wanted{moved}{PLAIN}\n", zone.name, path(zone));
     }
     if !quiet.is_empty() {
         out.push('\n');
@@ -76,8 +77,18 @@ pub fn render(planned: &Planned, each_step: bool, now: Timestamp) -> String {
     out + &summary(&planned.plan.zones) + "\n"
 }
 
+/// The differences of the zone, without that of the place of its manifest.
+pub fn compared(zone: &ZonePlan) -> impl Iterator<Item = &Difference> {
+    zone.differences.iter().filter(|one| one.field != "source")
+}
+
+/// Whether all that is to be done is to record that the manifest is in another file.
+pub fn is_only_moved(zone: &ZonePlan) -> bool {
+    zone.path.is_empty() && zone.hold.is_none() && !zone.differences.is_empty() && compared(zone).next().is_none()
+}
+
 fn is_quiet(zone: &ZonePlan) -> bool {
-    zone.steps.is_empty() && zone.hold.is_none() && zone.differences.is_empty()
+    (zone.steps.is_empty() && zone.hold.is_none() && zone.differences.is_empty()) || is_only_moved(zone)
 }
 
 fn block(zone: &ZonePlan, width: usize, each_step: bool, now: Timestamp) -> String {
@@ -113,10 +124,10 @@ fn block(zone: &ZonePlan, width: usize, each_step: bool, now: Timestamp) -> Stri
 }
 
 /// The differences worth a line: that the manifest as a whole differs is clear where a field of it does, and that a new
-/// zone has no state from its path.
+/// zone has no state from its path; in which file the manifest is is nothing of the zone's.
 pub fn shown(zone: &ZonePlan) -> impl Iterator<Item = &Difference> {
-    let (alone, new) = (zone.differences.len() == 1, zone.from.is_absent());
-    zone.differences.iter().filter(move |one| match one.field.as_str() {
+    let (alone, new) = (compared(zone).count() == 1, zone.from.is_absent());
+    compared(zone).filter(move |one| match one.field.as_str() {
         "digest" | "record" => alone,
         "state" => !new,
         _ => true,
