@@ -41,7 +41,8 @@ fn take_stock(zone: &mut Supervisor, order: &HaltOrder) {
             known.namespaces.push(handle.clone());
         }
     }
-    let zsched = zone.zsched.as_ref().map(|zsched| zsched.process.pid);
+    // Recorded already, unless the journal was lost.
+    let zsched = zone.zsched.as_ref().filter(|_| order.traces.superblocks.is_empty()).map(|zsched| zsched.process.pid);
     let init = zone.environment.as_ref().map(|environment| environment.init.pid);
     let mounted = [zsched, init].into_iter().flatten().flat_map(|pid| traces::stores(pid, mark).unwrap_or_default());
     for device in order.traces.superblocks.iter().copied().chain(mounted) {
@@ -79,22 +80,36 @@ fn order(zone: &mut Supervisor, request: &ZschedRequest) -> Result<()> {
     if zone.zsched.is_none() {
         return Ok(());
     }
-    zone.order(request)
+    zone.order(request).or_else(|error| unless_gone(zone, error))
+}
+
+/// An error that came because zsched ended under the halt is none.
+fn unless_gone(zone: &mut Supervisor, error: Error) -> Result<()> {
+    let closed = matches!(error.errno(), None | Some(Errno::PIPE | Errno::CONNRESET));
+    if zone.zsched.is_none() || !closed || !matches!(zone.lost_zsched(), Ok(false)) {
+        return Err(error);
+    }
+    zone.environment = None;
+    Ok(())
 }
 
 fn unmount(zone: &mut Supervisor, detach: bool) -> Result<Vec<String>> {
     if zone.zsched.is_none() {
         return Ok(Vec::new());
     }
-    match zone.ask(&ZschedRequest::Unmount(detach), &[])?.0 {
-        ZschedReply::Unmounted(detached) => Ok(detached),
-        reply => Err(Error::new("ask", "Unmount", format!("zsched answered {reply:?}"))),
+    match zone.ask(&ZschedRequest::Unmount(detach), &[]) {
+        Ok((ZschedReply::Unmounted(detached), _)) => Ok(detached),
+        Ok((reply, _)) => Err(Error::new("ask", "Unmount", format!("zsched answered {reply:?}"))),
+        Err(error) => unless_gone(zone, error).map(|()| Vec::new()),
     }
 }
 
 /// Asks init to end, then kills all that is left, in every leaf, whatever became of the one before.
 fn kill_processes(zone: &mut Supervisor, signal: i32, timeout: Duration) -> Result<()> {
-    let mut first = if zone.zsched.is_some() { zone.stop(signal, timeout).err() } else { None };
+    let mut first = None;
+    if zone.zsched.is_some() {
+        first = zone.stop(signal, timeout).or_else(|error| unless_gone(zone, error)).err();
+    }
     // An end that was asked for is not told as something that happened.
     zone.untold.clear();
     zone.spent.clear();
