@@ -225,3 +225,52 @@ impl HaltStatus {
         format!("{step}: {object}: {error}; {held}. It is tried again by itself; `reeve describe` says what helps")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(completed: &[&str]) -> Findings {
+        let failed = FailedStep {
+            step: "unmount".into(),
+            call: "umount2".into(),
+            args: "/data".into(),
+            errno: 16,
+            reason: "busy".into(),
+        };
+        let completed = completed.iter().map(|step| (*step).to_owned()).collect();
+        Findings { zone: "web".into(), failed, completed, ..Findings::default() }
+    }
+
+    #[test]
+    fn a_further_try_counts_and_keeps_since_when_and_what_was_detached() {
+        let first = HaltStatus::new(Findings { detached: vec!["/data".into()], ..failed(&[]) }, None, Timestamp(10));
+        let second = HaltStatus::new(failed(&["unplumb", "killProcesses"]), Some(&first), Timestamp(20));
+        assert_eq!((second.since, second.attempts), (Timestamp(10), 2));
+        assert_eq!(second.detached, ["/data"]);
+        assert_eq!(second.reason, HaltBlockedReason::DetachedNotFreed);
+        assert_eq!(second.completed, ["killProcesses", "unplumb"]);
+        assert_eq!(second.remaining, ["unconfigureDevices", "unmount", "destroy"]);
+        assert_eq!(first.message(), second.message(), "a condition does not change from try to try");
+    }
+
+    #[test]
+    fn retries_come_after_one_second_to_five_minutes_and_not_all_at_once() {
+        let after = |attempts, random| {
+            HaltStatus { attempts, ..HaltStatus::new(failed(&[]), None, Timestamp(0)) }.retry_after_ms(random)
+        };
+        assert_eq!((after(1, 0), after(2, 0), after(3, 0)), (1_000, 2_000, 4_000));
+        assert_eq!((after(10, 0), after(u32::MAX, 0)), (RETRY_MAX_MS, RETRY_MAX_MS));
+        for random in [1, 77, 4_711, u64::MAX] {
+            let spread = after(5, random);
+            assert!((12_800..=16_000).contains(&spread), "{spread}");
+        }
+    }
+
+    #[test]
+    fn evidence_is_bounded() {
+        let one = Evidence { kind: EvidenceKind::Cwd, object: "it".into(), path: None, holder: None };
+        let found = Findings { evidence: vec![one; EVIDENCE + 1], ..failed(&[]) };
+        assert_eq!(HaltStatus::new(found, None, Timestamp(0)).evidence.len(), EVIDENCE);
+    }
+}
