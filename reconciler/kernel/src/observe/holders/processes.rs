@@ -198,12 +198,19 @@ impl Looker<'_> {
 
     /// The tables of descriptors of its threads: nearly always one, which the first thread shows.
     fn files(&mut self, tids: &[i32]) -> Step {
-        self.table("fd", "fdinfo")?;
+        match self.table("fd", "fdinfo") {
+            // The first thread can end before the others.
+            Err((_, errno)) if is_gone(errno) => {}
+            read => read?,
+        }
         let pid = self.pid;
         for &tid in tids.iter().filter(|&&tid| tid != pid) {
             match sys::same_files(pid, tid) {
                 Ok(true) => {}
-                Ok(false) => self.table(&format!("task/{tid}/fd"), &format!("task/{tid}/fdinfo"))?,
+                Ok(false) => match self.table(&format!("task/{tid}/fd"), &format!("task/{tid}/fdinfo")) {
+                    Err((_, errno)) if is_gone(errno) => {}
+                    read => read?,
+                },
                 // Without kcmp(2) all are taken for the same, as they are in any program but a few.
                 Err(Errno::NOSYS) => break,
                 Err(errno) => self.failed(&format!("kcmp({pid}, {tid}, KCMP_FILES)"), errno),
