@@ -6,6 +6,7 @@
 //! do: no file is read that a stuck process can block, and what a zone can make many of is read up to a bound.
 
 mod cgroup;
+pub mod holders;
 mod host;
 mod observer;
 mod process;
@@ -13,6 +14,10 @@ mod read;
 mod watch;
 
 pub use cgroup::{Leaf, Limits, Part, ZoneCgroup};
+pub use holders::{
+    Evidence, EvidenceKind, Found, Holder, HoldersQuery, NamespaceHandle, holders, is_namespace_gone, mounted_anywhere,
+    namespace_handles, superblocks,
+};
 pub use observer::Observer;
 pub use process::{Namespaces, Process};
 pub use watch::{CgroupChanges, CgroupEvent, CgroupEvents};

@@ -31,6 +31,8 @@ pub mod flags {
     pub const NEWNET: u64 = libc::CLONE_NEWNET as u64;
     /// New cgroup namespace.
     pub const NEWCGROUP: u64 = libc::CLONE_NEWCGROUP as u64;
+    /// Root, current folder and umask of its own for the calling thread.
+    pub const FS: u64 = libc::CLONE_FS as u64;
     pub(super) const VM: u64 = libc::CLONE_VM as u64;
     pub(super) const VFORK: u64 = libc::CLONE_VFORK as u64;
     pub(super) const PIDFD: u64 = libc::CLONE_PIDFD as u64;
@@ -913,4 +915,91 @@ pub fn add_default_route(socket: BorrowedFd<'_>, name: &str, router: Ipv4Addr) -
     // SAFETY: SIOCADDRT takes a pointer to an rtentry; it and the name in it outlive the call, and are only read.
     done(c_long::from(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCADDRT as libc::Ioctl, &raw mut route) }))
         .at("ioctl", format!("SIOCADDRT, default by {router} dev {name}"))
+}
+
+/// `struct file_handle` of name_to_handle_at(2) with the most room the kernel asks for (`MAX_HANDLE_SZ`).
+#[repr(C)]
+struct FileHandle {
+    bytes: u32,
+    kind: i32,
+    handle: [u8; 128],
+}
+
+/// name_to_handle_at(2) of the file that `path` below `folder` leads to, links followed: its type and its bytes.
+///
+/// # Errors
+/// EOPNOTSUPP where the file system has no handles, else the errno of name_to_handle_at(2).
+pub fn name_to_handle(folder: BorrowedFd<'_>, path: &CStr) -> std::result::Result<(i32, Vec<u8>), Errno> {
+    let mut found = FileHandle { bytes: 128, kind: 0, handle: [0; 128] };
+    let mut mount: c_int = 0;
+    // SAFETY: the path is a C string, the handle has the room it says, and all of them outlive the call.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_name_to_handle_at,
+            folder.as_raw_fd(),
+            path.as_ptr(),
+            &raw mut found,
+            &raw mut mount,
+            libc::AT_SYMLINK_FOLLOW,
+        )
+    })?;
+    let length = (found.bytes as usize).min(found.handle.len());
+    Ok((found.kind, found.handle[..length].to_vec()))
+}
+
+/// open_by_handle_at(2), read-only, of a handle on the file system that `mount` is on.
+///
+/// # Errors
+/// ESTALE when what the handle names is gone, else the errno of open_by_handle_at(2).
+pub fn open_by_handle(mount: BorrowedFd<'_>, kind: i32, bytes: &[u8]) -> std::result::Result<OwnedFd, Errno> {
+    let mut wanted = FileHandle { bytes: bytes.len() as u32, kind, handle: [0; 128] };
+    wanted.handle.get_mut(..bytes.len()).ok_or(Errno::INVAL)?.copy_from_slice(bytes);
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the handle is as long as it says and is only read; a new descriptor or -1 comes back.
+    unsafe { owned(libc::syscall(libc::SYS_open_by_handle_at, mount.as_raw_fd(), &raw mut wanted, flags)) }
+}
+
+/// kcmp(2), `KCMP_FILES`: whether two threads share one table of descriptors.
+///
+/// # Errors
+/// ESRCH when one is gone, EPERM, or ENOSYS where the kernel is built without it.
+pub fn same_files(one: i32, other: i32) -> std::result::Result<bool, Errno> {
+    const KCMP_FILES: c_int = 2;
+    // SAFETY: integers only.
+    let order = unsafe { libc::syscall(libc::SYS_kcmp, one, other, KCMP_FILES, 0, 0) };
+    done(order)?;
+    Ok(order == 0)
+}
+
+/// `LOOP_GET_STATUS64` (loop(4)): the device number of the file system that the backing file of a loop device is on.
+///
+/// # Errors
+/// ENXIO when it has no backing file.
+pub fn loop_backing_device(device: BorrowedFd<'_>) -> std::result::Result<u64, Errno> {
+    const LOOP_GET_STATUS64: libc::Ioctl = 0x4C05;
+    // struct loop_info64 has 232 bytes and begins with lo_device.
+    let mut info = [0u64; 29];
+    // SAFETY: the ioctl fills a struct of this size and alignment, which outlives the call.
+    done(c_long::from(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_GET_STATUS64, info.as_mut_ptr()) }))?;
+    Ok(info[0])
+}
+
+/// `NS_GET_USERNS` (ioctl_ns(2)): the user namespace that owns a namespace.
+///
+/// # Errors
+/// EPERM when it is not below the caller's own.
+pub fn owning_user_namespace(namespace: BorrowedFd<'_>) -> std::result::Result<OwnedFd, Errno> {
+    const NS_GET_USERNS: libc::Ioctl = 0xB701;
+    // SAFETY: takes no argument; a new descriptor or -1 comes back.
+    unsafe { owned(c_long::from(libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS))) }
+}
+
+/// `SIOCGSKNS`: the network namespace that a socket is of.
+///
+/// # Errors
+/// EPERM without CAP_NET_ADMIN over it, ENOTTY for what is no socket.
+pub fn socket_namespace(socket: BorrowedFd<'_>) -> std::result::Result<OwnedFd, Errno> {
+    const SIOCGSKNS: libc::Ioctl = 0x894C;
+    // SAFETY: takes no argument; a new descriptor or -1 comes back.
+    unsafe { owned(c_long::from(libc::ioctl(socket.as_raw_fd(), SIOCGSKNS))) }
 }

@@ -27,7 +27,8 @@ pub enum Part {
 }
 
 impl Part {
-    fn of(name: &str) -> Self {
+    /// The part that a leaf of this name holds.
+    pub(super) fn of(name: &str) -> Self {
         let numbered = |prefix| name.strip_prefix(prefix).and_then(|number: &str| number.parse().ok());
         if name == "zsched" {
             Self::Zsched

@@ -104,7 +104,7 @@ impl<'a> Folders<'a> {
 }
 
 /// A path as mountinfo writes it: blanks and backslashes as three octal digits.
-fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.contains(&b'\\') {
         return Cow::Borrowed(text);
     }

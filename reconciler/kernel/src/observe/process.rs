@@ -70,6 +70,13 @@ impl Proc {
         Ok(ProcDir { pid, dir })
     }
 
+    /// The directory of the calling thread.
+    pub fn own(&self) -> rustix::io::Result<ProcDir> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = openat(&self.root, "thread-self", flags, Mode::empty())?;
+        Ok(ProcDir { pid: rustix::thread::gettid().as_raw_nonzero().get(), dir })
+    }
+
     /// The PID 1 of a PID namespace `below` levels beneath the observer's, and its facts, if `pid` is such a process.
     pub fn first_process(&self, buffer: &mut Vec<u8>, pid: i32, below: usize) -> Fact<(Process, ProcDir)> {
         let mut read = || -> rustix::io::Result<Option<(Process, ProcDir)>> {
@@ -162,7 +169,8 @@ impl ProcDir {
         fact(all(), "readlinkat", format_args!("/proc/{}/ns/*", self.pid))
     }
 
-    fn namespace(&self, name: &str) -> rustix::io::Result<u64> {
+    /// The inode number of one namespace, by its link (`ns/net`).
+    pub fn namespace(&self, name: &str) -> rustix::io::Result<u64> {
         let mut space = [MaybeUninit::uninit(); 64];
         let (link, _) = rustix::fs::readlinkat_raw(&self.dir, name, &mut space)?;
         // "net:[4026531840]"
@@ -186,6 +194,12 @@ impl ProcDir {
         let count = |text: &[u8]| u32::try_from(text.iter().filter(|&&b| b == b'\n').count()).unwrap_or(u32::MAX);
         let read = whole(buffer, self.dir.as_fd(), "mountinfo").map(count);
         fact(read, "openat", format_args!("/proc/{}/mountinfo", self.pid))
+    }
+}
+
+impl AsFd for Proc {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
     }
 }
 
