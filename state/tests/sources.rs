@@ -103,6 +103,7 @@ fn told(world: &World, plan: &ZonePlan, outcome: &Outcome, previous: Option<&Zon
         plan,
         policy: &ZonePolicy::default(),
         outcome,
+        halt: None,
         previous,
         now: Timestamp(now),
     })

@@ -8,7 +8,7 @@ use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::channel::Channel;
 use reeve_kernel::error::{Context, Result};
 use reeve_kernel::netlink::Rtnl;
-use reeve_kernel::platform::namespaces::Namespaces;
+use reeve_kernel::platform::namespaces::{Ending, Namespaces};
 use reeve_kernel::platform::{controls, network};
 use reeve_kernel::sys::{self, Fork};
 use reeve_kernel::wire::{Adoption, PlatformSpec, StepName, ZschedRequest};
@@ -20,7 +20,7 @@ use std::path::Path;
 /// zone, which the caller halts.
 pub fn ready(zone: &mut Supervisor, spec: &PlatformSpec, steps: &mut Steps<'_>) -> Result<()> {
     let cgroup = Cgroup::create(&zone.cgroup)?;
-    let network_ns = steps.run(StepName::Zsched, || start_zsched(zone, spec))?;
+    let (network_ns, _helper) = steps.run(StepName::Zsched, || start_zsched(zone, spec))?;
     steps.run(StepName::FileSystems, || zone.order(&ZschedRequest::FileSystems))?;
     steps.run(StepName::Network, || {
         if !spec.links.is_empty() {
@@ -39,8 +39,8 @@ pub fn ready(zone: &mut Supervisor, spec: &PlatformSpec, steps: &mut Steps<'_>) 
 }
 
 /// Makes the namespaces and forks zsched into the rest of them. Returns the zone's network namespace, in which the
-/// links are born.
-fn start_zsched(zone: &mut Supervisor, spec: &PlatformSpec) -> Result<OwnedFd> {
+/// links are born, and the helper that kept the namespaces.
+fn start_zsched(zone: &mut Supervisor, spec: &PlatformSpec) -> Result<(OwnedFd, Ending)> {
     let leaf = Cgroup::create_fresh(&zone.cgroup.join("zsched"))?;
     let listener = Channel::bind(Path::new(&spec.run_folder), "zsched.sock")?;
     let namespaces = Namespaces::create(spec.id_base, spec.id_count)?;
@@ -66,8 +66,7 @@ fn start_zsched(zone: &mut Supervisor, spec: &PlatformSpec) -> Result<OwnedFd> {
     // Its first answer says that it has joined the namespaces, so that the helper may go.
     zone.ask(&ZschedRequest::Hello, &[])?;
     let network_ns = namespaces.network().try_clone().at("dup", "network namespace")?;
-    namespaces.release()?;
-    Ok(network_ns)
+    Ok((network_ns, namespaces.release()))
 }
 
 impl From<&PlatformSpec> for Location {

@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 pub struct Namespaces {
     helper: Child,
     /// Its other end is what the helper waits on: it ends when this is closed, by zoneadmd or with it.
-    alive: OwnedFd,
+    _alive: OwnedFd,
     user: OwnedFd,
     network: OwnedFd,
 }
@@ -43,7 +43,7 @@ impl Namespaces {
         }
         let user = open_namespace(helper.pid, "user")?;
         let network = open_namespace(helper.pid, "net")?;
-        Ok(Self { helper, alive: theirs, user, network })
+        Ok(Self { helper, _alive: theirs, user, network })
     }
 
     /// The user namespace.
@@ -64,16 +64,22 @@ impl Namespaces {
         sys::setns(self.helper.pidfd.as_fd(), JOINED)
     }
 
-    /// Ends the helper; the namespaces live on in who joined them and in the descriptors given out.
-    ///
-    /// # Errors
-    /// The errno of waitid(2).
-    pub fn release(self) -> Result<OwnedFd> {
+    /// Ends the helper; the namespaces live on in who joined them and in the descriptors given out. It is waited for when
+    /// what this returns is dropped, so that its end costs nobody any time.
+    pub fn release(self) -> Ending {
         let _ = sys::pidfd_send_signal(self.helper.pidfd.as_fd(), libc::SIGKILL);
-        drop(self.alive);
-        let id = rustix::process::WaitId::PidFd(self.helper.pidfd.as_fd());
-        rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED).at("waitid", "namespace helper")?;
-        Ok(self.user)
+        Ending(self.helper)
+    }
+}
+
+/// A helper that was ended and is still to be waited for.
+#[derive(Debug)]
+pub struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let id = rustix::process::WaitId::PidFd(self.0.pidfd.as_fd());
+        let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
     }
 }
 

@@ -4,7 +4,7 @@
 use reeve_kernel::observe::{Evidence, EvidenceKind, Found, HoldersQuery, Namespaces, holders, superblocks};
 use reeve_kernel::sys;
 use rustix::fd::AsFd;
-use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -197,6 +197,10 @@ impl Drop for Bed {
             std::thread::sleep(Duration::from_millis(2));
         }
         remove_cgroup(&self.cgroup);
+        // What a test that failed has left mounted in this thread's mount namespace.
+        for below in ["kept", "net", "run/below"] {
+            let _ = unmount(self.folder.join(below), UnmountFlags::DETACH);
+        }
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -2,12 +2,15 @@
 //! map locked. They run in a thread beside the caller's; one that is stuck is left behind and told, and the rest goes on
 //! in another. A thread that the kernel holds cannot be ended from outside, so how many may be left is bounded.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long one job may take before it counts as stuck. Each is a few system calls on /proc, a millisecond at most.
+/// How long one job may be without a [`beat`] before it counts as stuck. Between two there are a few system calls on
+/// /proc, a millisecond at most.
 const STUCK_AFTER: Duration = Duration::from_millis(300);
 
 /// How many threads may be stuck at a time, over all looks of this process.
@@ -15,6 +18,20 @@ const STUCK_MAX: usize = 8;
 
 /// The jobs that threads of earlier looks are still stuck in. They are passed over until the thread has come back.
 static STUCK: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+thread_local! {
+    /// In a thread of a look: how often it has told that it goes on, and when the look has to end.
+    static PULSE: RefCell<Option<(Arc<AtomicU64>, Instant)>> = const { RefCell::new(None) };
+}
+
+/// Tells that the job goes on. False when the look has to end: the job then says what it leaves out.
+pub(super) fn beat() -> bool {
+    PULSE.with_borrow(|pulse| {
+        let Some((count, until)) = pulse else { return true };
+        count.fetch_add(1, Ordering::Relaxed);
+        Instant::now() < *until
+    })
+}
 
 /// One look: what it is at, for telling and to know it again, and the doing.
 pub(super) struct Job<T> {
@@ -65,17 +82,27 @@ fn follow<T: Send + 'static>(
         return false;
     }
     let (sender, receiver) = channel();
-    let theirs = Arc::clone(queue);
-    let started = std::thread::Builder::new().name("look".to_owned()).spawn(move || work(&theirs, until, &sender));
+    let (theirs, pulse) = (Arc::clone(queue), Arc::new(AtomicU64::new(0)));
+    let beats = Arc::clone(&pulse);
+    let body = move || {
+        PULSE.set(Some((beats, until)));
+        work(&theirs, until, &sender);
+    };
+    let started = std::thread::Builder::new().name("look".to_owned()).spawn(body);
     if let Err(error) = started {
         unread.push(format!("clone3(a thread to look with): {error}"));
         return false;
     }
-    receive(&receiver, unread, take)
+    receive(&receiver, &pulse, unread, take)
 }
 
-fn receive<T>(receiver: &Receiver<Message<T>>, unread: &mut Vec<String>, take: &mut impl FnMut(T)) -> bool {
-    let mut current = None;
+fn receive<T>(
+    receiver: &Receiver<Message<T>>,
+    pulse: &AtomicU64,
+    unread: &mut Vec<String>,
+    take: &mut impl FnMut(T),
+) -> bool {
+    let (mut current, mut beats) = (None, 0);
     loop {
         match receiver.recv_timeout(STUCK_AFTER) {
             Ok(Message::Began(what)) => current = Some(what),
@@ -86,6 +113,10 @@ fn receive<T>(receiver: &Receiver<Message<T>>, unread: &mut Vec<String>, take: &
             Ok(Message::Passed(what)) => unread.push(format!("{what}: an earlier look is still waiting for it")),
             Err(RecvTimeoutError::Disconnected) => return false,
             Err(RecvTimeoutError::Timeout) => {
+                let so_far = pulse.load(Ordering::Relaxed);
+                if std::mem::replace(&mut beats, so_far) != so_far {
+                    continue;
+                }
                 // Without a job begun the thread has not been given the processor yet.
                 let Some(what) = current.take() else { continue };
                 let mut stuck = lock(&STUCK);
@@ -159,6 +190,24 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(all(vec![job("guard two", || 6)], Duration::from_secs(60)), (vec![6], vec![]));
+    }
+
+    #[test]
+    fn one_that_goes_on_is_not_stuck_and_learns_when_to_end() {
+        let until = Instant::now() + STUCK_AFTER * 3;
+        let (mut found, mut unread) = (Vec::new(), Vec::new());
+        let long = || {
+            let (_keep, never) = channel::<()>();
+            let mut count = 0;
+            while beat() {
+                let _ = never.recv_timeout(Duration::from_millis(5));
+                count += 1;
+            }
+            count
+        };
+        run(vec![job("guard long", long)], until, &mut unread, |one| found.push(one));
+        assert!(found[0] > 1 && Instant::now() >= until, "{found:?}");
+        assert_eq!(unread, Vec::<String>::new());
     }
 
     #[test]

@@ -118,8 +118,8 @@ impl Host {
         if self.is_own(table) {
             return None;
         }
-        let mut pids: Vec<i32> =
-            self.survey.mount_namespaces.get(&table.namespace)?.iter().map(|thread| thread.pid).collect();
+        let threads = self.survey.mount_namespaces.get(&table.namespace).map_or(&[][..], Vec::as_slice);
+        let mut pids: Vec<i32> = threads.iter().map(|thread| thread.pid).chain(table.closed).collect();
         pids.dedup();
         let mut buffer = Vec::new();
         let holder = |pid| self.whose.holder(&mut buffer, &self.proc.process(pid).ok()?).ok();
@@ -129,7 +129,11 @@ impl Host {
     }
 
     fn mount_evidence(&self, table: &Table, mount: &Mount, holder: &Option<Holder>) -> Evidence {
-        let place = if self.is_own(table) { String::new() } else { format!(" in mnt:[{}]", table.namespace) };
+        let place = match table.namespace {
+            0 => " in a mount namespace that is not told".to_owned(),
+            _ if self.is_own(table) => String::new(),
+            number => format!(" in mnt:[{number}]"),
+        };
         let object = format!("{}{place}", mount.object());
         Evidence { kind: EvidenceKind::Mount, object, path: Some(mount.point.clone()), holder: holder.clone() }
     }

@@ -70,6 +70,8 @@ fn line(line: &[u8]) -> Option<Mount> {
 pub(super) struct Table {
     /// The namespace's inode number; 0 where the kernel does not tell it.
     pub namespace: u64,
+    /// The process whose namespace it is, where the kernel does not tell which.
+    pub closed: Option<i32>,
     pub mounts: Vec<Mount>,
     /// Mount namespaces that files in this one keep.
     kept: Vec<(u64, OwnedFd)>,
@@ -144,7 +146,7 @@ fn of_closed(proc: &Proc, pid: i32) -> Result<Option<Table>, String> {
     let mut buffer = Vec::new();
     let dir = proc.process(pid);
     match dir.and_then(|dir| whole(&mut buffer, dir.as_fd(), "mountinfo").map(parse)) {
-        Ok(mounts) => Ok(Some(Table { namespace: 0, mounts, kept: Vec::new() })),
+        Ok(mounts) => Ok(Some(Table { namespace: 0, closed: Some(pid), mounts, kept: Vec::new() })),
         Err(errno) if is_gone(errno) || errno == Errno::INVAL => Ok(None),
         Err(errno) => Err(format!("read(/proc/{pid}/mountinfo): {}", std::io::Error::from(errno))),
     }
@@ -179,7 +181,7 @@ fn of_file(proc: &Proc, namespace: u64, file: &OwnedFd) -> Result<Table, String>
                 kept.push((number, file));
             }
         }
-        Ok(Table { namespace, mounts, kept })
+        Ok(Table { namespace, closed: None, mounts, kept })
     };
     read().map_err(|error| format!("{}: {error}", what(namespace)))
 }

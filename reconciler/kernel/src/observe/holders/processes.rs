@@ -6,6 +6,7 @@
 //! that FUSE and NFS answer from what they know. Some still check a folder with their server when a link of /proc is
 //! followed (NFS), and the memory map can be locked: what waits nevertheless is left behind by the guard.
 
+use super::guard::beat;
 use super::whose::Whose;
 use super::{Evidence, EvidenceKind, PATH_MAX};
 use crate::observe::process::{Proc, ProcDir};
@@ -112,6 +113,15 @@ impl Looker<'_> {
         }
     }
 
+    /// Whether there is time left for the next entry of a folder; where not, that is told.
+    fn goes_on(&mut self, folder: &str) -> bool {
+        let time = beat();
+        if !time {
+            self.unread.push(format!("/proc/{}/{folder} not to its end: the look had taken long enough", self.pid));
+        }
+        time
+    }
+
     fn hit(&mut self, kind: EvidenceKind, object: String, path: Option<String>) {
         let same = self.hits.iter().filter(|(other, ..)| *other == kind).count();
         if same < SAME_MAX && !self.hits.iter().any(|(k, o, p)| (*k, o, p) == (kind, &object, &path)) {
@@ -148,6 +158,9 @@ impl Looker<'_> {
 
     fn places(&mut self, tids: &[i32]) -> Step {
         for &tid in tids {
+            if !self.goes_on("task") {
+                break;
+            }
             for (kind, link) in NAMESPACE_LINKS {
                 let name = format!("task/{tid}/ns/{link}");
                 match self.dir.namespace(&name) {
@@ -185,12 +198,19 @@ impl Looker<'_> {
 
     /// The tables of descriptors of its threads: nearly always one, which the first thread shows.
     fn files(&mut self, tids: &[i32]) -> Step {
-        self.table("fd", "fdinfo")?;
+        match self.table("fd", "fdinfo") {
+            // The first thread can end before the others.
+            Err((_, errno)) if is_gone(errno) => {}
+            read => read?,
+        }
         let pid = self.pid;
         for &tid in tids.iter().filter(|&&tid| tid != pid) {
             match sys::same_files(pid, tid) {
                 Ok(true) => {}
-                Ok(false) => self.table(&format!("task/{tid}/fd"), &format!("task/{tid}/fdinfo"))?,
+                Ok(false) => match self.table(&format!("task/{tid}/fd"), &format!("task/{tid}/fdinfo")) {
+                    Err((_, errno)) if is_gone(errno) => {}
+                    read => read?,
+                },
                 // Without kcmp(2) all are taken for the same, as they are in any program but a few.
                 Err(Errno::NOSYS) => break,
                 Err(errno) => self.failed(&format!("kcmp({pid}, {tid}, KCMP_FILES)"), errno),
@@ -207,6 +227,9 @@ impl Looker<'_> {
         let mut entries = RawDir::new(&dir, &mut space);
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(named)?;
+            if !self.goes_on(folder) {
+                break;
+            }
             let Ok(name) = entry.file_name().to_str() else { continue };
             if entry.file_type() != FileType::Symlink {
                 continue;
@@ -301,6 +324,9 @@ impl Looker<'_> {
                 continue;
             }
             // maps fills addresses up to eight digits, map_files does not.
+            if !self.goes_on("map_files") {
+                break;
+            }
             let Some((from, to)) = std::str::from_utf8(range).ok().and_then(|range| range.split_once('-')) else {
                 continue;
             };
