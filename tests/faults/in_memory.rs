@@ -149,6 +149,7 @@ fn pass(world: &mut World, wanted: &BTreeMap<String, Wanted>) -> Result<usize> {
         recorded: &world.recorded,
         policies: &policies,
         now: world.facts.observed_at,
+        source: None,
     };
     let plan = plan(&input);
     for zone in &plan.zones {
@@ -249,7 +250,7 @@ fn show(world: &mut World, zone: usize, place: Place, plan: Option<&ZonePlan>) {
     let Some(recorded) = world.recorded.get_mut(name) else { return };
     let mut facts = ZoneFacts::absent(name);
     facts.zonepath = wanted::zonepath(&recorded.manifest).map(str::to_owned);
-    facts.configured = Fact::Known(RecordedConfig { digest: recorded.digest.clone() });
+    facts.configured = Fact::Known(RecordedConfig { digest: recorded.digest.clone(), source: None });
     if place != Place::Configured {
         facts.installed = Fact::Known(InstalledFacts { at });
     }
