@@ -126,6 +126,10 @@ impl Walk<'_> {
             let begun = crate::store::now();
             let from = self.state();
             let result = self.stage(stage);
+            if result.is_err() {
+                // Where it ended is what is seen now, not what was seen before the step that failed.
+                self.look(true);
+            }
             if let Some(transition) = stage.transition {
                 let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let outcome = result.as_ref().err().map_or_else(|| DONE.to_owned(), Error::to_string);
