@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// With fewer rounds memory says nothing: what grows to its bound and stays (histories, the allocator's pools) is not
 /// there yet.
 const ROUNDS_FOR_MEMORY: usize = 20;
+/// How long the controller is left alone before its memory is read: it gives memory back when it has been at rest for two
+/// seconds, and threads that have nothing to do end after five.
+const AT_REST: Duration = Duration::from_secs(7);
 /// KiB by which the memory of all processes together may differ at the end without anything growing: pages that are
 /// touched once.
 const PAGES_ONCE: f64 = 256.0;
@@ -42,6 +45,9 @@ pub fn soak(tools: &Tools, zones: usize, boots: usize) -> Result<Vec<Problem>> {
     let mut rounds: Vec<BTreeMap<&'static str, f64>> = Vec::new();
     for boot in 0..boots {
         soak.take_all("running")?;
+        if boots >= ROUNDS_FOR_MEMORY {
+            std::thread::sleep(AT_REST);
+        }
         let counts = soak.count();
         if boot == 0 || boot + 1 == boots || (boot + 1) % 10 == 0 {
             let shown = COUNTED.map(|what| format!("{what} {}", counts[what]));
