@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::sync::Mutex;
 
 /// How many strikes one host bears before all of it is removed and looked at for what is left.
-const STRIKES: usize = 4;
+const STRIKES: usize = 6;
 
 /// One fault in one operation; as text, what `--replay` takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
