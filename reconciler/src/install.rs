@@ -8,6 +8,7 @@ pub mod tree;
 mod verify;
 
 use std::fs::{self, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -194,7 +195,13 @@ pub fn uninstall(places: &Places, name: &str) -> Result<()> {
         tree::remove(&zonepath.join(part))?;
     }
     if verify::is_default(places, &zonepath.display().to_string()) {
-        let _ = fs::remove_dir(&zonepath);
+        match fs::remove_dir(&zonepath) {
+            Err(error) if ![ErrorKind::NotFound, ErrorKind::DirectoryNotEmpty].contains(&error.kind()) => {
+                return Err(error).on("rmdir", &zonepath);
+            }
+            // What somebody else put there is left to him.
+            _ => {}
+        }
     }
     zone_files.set_uninstalled()
 }

@@ -49,6 +49,10 @@ pub struct Known<'a> {
     pub manifest: Option<&'a serde_json::Value>,
 }
 
+/// How many eyes are kept open while nobody looks: more are needed only while many zones go down at once, and their
+/// descriptors are given back.
+const IDLE_MAX: usize = 8;
+
 /// Looks at the host. Several threads may look at once.
 #[derive(Debug)]
 pub struct Looker {
@@ -88,7 +92,9 @@ impl Looker {
             None => Eye { observer: Observer::new(self.kernel_places()?)?, rtnl: Rtnl::open()? },
         };
         let seen = look(&mut eye);
-        if let Ok(mut idle) = self.idle.lock() {
+        if let Ok(mut idle) = self.idle.lock()
+            && idle.len() < IDLE_MAX
+        {
             idle.push(eye);
         }
         Ok(seen)

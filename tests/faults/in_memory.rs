@@ -190,10 +190,10 @@ fn seen(world: &World, zone: usize) -> Result<Place> {
 }
 
 fn agree(world: &World) -> Result<()> {
-    for zone in 0..2 {
+    for (zone, name) in NAMES.iter().enumerate() {
         let (is, should) = (seen(world, zone)?, world.places[zone]);
         if is != should {
-            return Err(format!("zone {} is {is:?}, the model has it {should:?}", NAMES[zone]));
+            return Err(format!("zone {name} is {is:?}, the model has it {should:?}"));
         }
     }
     Ok(())

@@ -43,7 +43,7 @@ static struct tracee tracees[MAX];
 static enum role role;
 static long call = -1, nth = 1, counts[ROLES][512], totals[ROLES], seen;
 static const char *path_wanted;
-static int at_exit, kills[ROLES], fails, done;
+static int at_exit, kills[ROLES], fails, done, executed;
 static FILE *report, *logged;
 static pid_t root;
 static volatile sig_atomic_t late;
@@ -129,7 +129,8 @@ static void entry(struct tracee *t, struct __ptrace_syscall_info *info) {
     } else if (nr == SYS_clone) {
         t->flags = info->entry.args[0];
     }
-    if (nr < 0 || nr >= 512) return;
+    // What comes before COMMAND is executed is this program's own.
+    if (nr < 0 || nr >= 512 || (t->role == CONTROLLER && !executed)) return;
     long of_call = ++counts[t->role][nr], of_any = ++totals[t->role];
     if (logged || (path_wanted && t->role == role && !done)) path_of(t->pid, info, path, sizeof path);
     if (logged) fprintf(logged, "%s %ld %ld %ld %s\n", names[t->role], nr, of_call, of_any, path);
@@ -186,6 +187,7 @@ static void stopped(pid_t pid, int status) {
         t->held = 1;
         return;
     }
+    if (event == PTRACE_EVENT_EXEC && t->role == CONTROLLER) executed = 1;
     if (event == PTRACE_EVENT_EXEC && t->role == INIT) {
         ptrace(PTRACE_DETACH, pid, 0, 0);
         t->pid = 0;

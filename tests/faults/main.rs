@@ -75,7 +75,7 @@ fn faults(options: &Options, folder: &Path, tally: &Tally) -> Result<()> {
     let threads = options.threads;
     // Drawn also where they do not run, so that a part is the same by itself.
     let kills = strikes::kills(&logs, &mut random, options.amount((1, 1), (9, 4)));
-    let errnos = strikes::errnos(&logs, &mut random, options.amount(4, 48));
+    let errnos = strikes::errnos(&logs, &mut random, options.amount(4, 46));
     let seeds: Vec<u64> = (0..options.sequences()).map(|_| random.next()).collect();
     if options.wants("kills") {
         timed("kills", || {

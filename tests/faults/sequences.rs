@@ -204,8 +204,8 @@ impl<'t> Play<'t> {
 
     /// What `reeve get` says and what the kernel shows is what the model has.
     fn agree(&mut self) -> Result<()> {
-        for zone in 0..2 {
-            let (name, place, broken) = (NAMES[zone], self.places[zone], self.broken[zone]);
+        for (zone, name) in NAMES.iter().enumerate() {
+            let (place, broken) = (self.places[zone], self.broken[zone]);
             let deadline = Instant::now() + GONE_WITHIN;
             loop {
                 let status = self.status(zone)?;

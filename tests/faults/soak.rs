@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// With fewer rounds memory says nothing: what grows to its bound and stays (histories, the allocator's pools) is not
 /// there yet.
 const ROUNDS_FOR_MEMORY: usize = 20;
+/// How long the controller is left alone before its memory is read: it gives memory back when it has been at rest for two
+/// seconds, and threads that have nothing to do end after five.
+const AT_REST: Duration = Duration::from_secs(7);
 /// KiB by which the memory of all processes together may differ at the end without anything growing: pages that are
 /// touched once.
 const PAGES_ONCE: f64 = 256.0;
@@ -42,6 +45,9 @@ pub fn soak(tools: &Tools, zones: usize, boots: usize) -> Result<Vec<Problem>> {
     let mut rounds: Vec<BTreeMap<&'static str, f64>> = Vec::new();
     for boot in 0..boots {
         soak.take_all("running")?;
+        if boots >= ROUNDS_FOR_MEMORY {
+            std::thread::sleep(AT_REST);
+        }
         let counts = soak.count();
         if boot == 0 || boot + 1 == boots || (boot + 1) % 10 == 0 {
             let shown = COUNTED.map(|what| format!("{what} {}", counts[what]));
@@ -53,10 +59,10 @@ pub fn soak(tools: &Tools, zones: usize, boots: usize) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
     for what in COUNTED {
         let values: Vec<f64> = rounds.iter().map(|counts| counts[what]).collect();
-        let slope = slope(&values);
-        println!("soak: {what}: slope {slope:.3} a boot of {zones} zones");
-        if grows(what, &values, slope) {
-            problems.push(problem(Kind::LeftOver, format!("{what} grow by {slope:.3} a boot: {values:?}")));
+        let (all, late) = (slope(&values), slope(&values[values.len() / 2..]));
+        println!("soak: {what}: slope {all:.3} a boot of {zones} zones, {late:.3} in the second half");
+        if grows(what, &values) {
+            problems.push(problem(Kind::LeftOver, format!("{what} grow by {late:.3} a boot: {values:?}")));
         }
     }
     if rounds.iter().any(|counts| counts["zombies"] > 0.0) {
@@ -66,18 +72,15 @@ pub fn soak(tools: &Tools, zones: usize, boots: usize) -> Result<Vec<Problem>> {
     Ok(problems)
 }
 
-/// Numbers of things must be the same in each round. Memory may be taken once, and not again: the second half of the rounds
-/// decides, and what is below [`PAGES_ONCE`] or a hundredth over all of that half is none.
-fn grows(what: &str, values: &[f64], slope: f64) -> bool {
+/// What is kept for the next time is taken once: the second half of the rounds decides. In it numbers of things must be the
+/// same; memory that is below [`PAGES_ONCE`] or a hundredth over all of that half does not grow.
+fn grows(what: &str, values: &[f64]) -> bool {
+    let half = &values[values.len() / 2..];
+    let growth = slope(half) * half.len() as f64;
     if what.ends_with("_kib") {
-        if values.len() < ROUNDS_FOR_MEMORY {
-            return false;
-        }
-        let half = &values[values.len() / 2..];
-        let growth = self::slope(half) * half.len() as f64;
-        return growth > PAGES_ONCE && growth > half[0] / 100.0;
+        return values.len() >= ROUNDS_FOR_MEMORY && growth > PAGES_ONCE && growth > half[0] / 100.0;
     }
-    slope > 0.0
+    growth > 0.0
 }
 
 /// The slope of the line of least squares through the values, by round.

@@ -120,6 +120,8 @@ impl Walk<'_> {
 
     pub(super) fn unconfigure(&mut self, stage: &Stage) -> Result<()> {
         self.single(stage, |walk| {
+            // An uninstall that was broken off when `root` was gone left the rest, and the zone is seen as configured.
+            install::uninstall(walk.host.places(), &walk.plan.name)?;
             // The range goes first: once the configuration is gone nobody comes back for what else there was of the zone.
             IdRanges::new(walk.host.places().state()).release(&walk.plan.name)?;
             walk.files.unconfigure()

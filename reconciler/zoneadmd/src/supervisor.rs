@@ -156,8 +156,14 @@ impl Supervisor {
             // Whoever was logged in spoke to a zoneadmd that is gone; an empty leaf is what it left.
             let _ = leaf.remove();
         }
-        if let Ok(channel) = Channel::connect(zone.run_folder(), "zsched.sock") {
-            zone.meet(channel)?;
+        if let Ok(channel) = Channel::connect(zone.run_folder(), "zsched.sock")
+            && let Err(error) = zone.meet(channel)
+        {
+            if zone.zsched.is_none() {
+                return Err(error);
+            }
+            // It may be about to end: then what it leaves is taken over.
+            zone.lost_zsched()?;
         }
         Ok(zone)
     }

@@ -339,7 +339,13 @@ impl Zsched<'_> {
 
     /// Waits for whatever has ended. Only here is known how an init ended: to everybody else a reboot inside is a SIGKILL.
     fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+        loop {
+            let (pid, status) = match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some(ended)) => ended,
+                Ok(None) | Err(rustix::io::Errno::CHILD) => return,
+                // An end that is not heard of now is not told again. Nothing else lasts (wait(2)).
+                Err(_) => continue,
+            };
             let pid = pid.as_raw_nonzero().get();
             if self.init.as_ref().is_some_and(|init| init.pid == pid) {
                 self.init = None;

@@ -170,14 +170,13 @@ fn leave_zone() -> Result<()> {
     let moved = rustix::process::fchdir(&stage)
         .at("fchdir", "stage")
         .and_then(|()| rustix::process::pivot_root(".", OLD).at("pivot_root", format!("., {OLD}")));
-    // Either way to where the root is now.
-    let there = rustix::process::chdir("/").at("chdir", "/");
     if moved.is_err() {
+        // So that the next try finds the tree as this one did. (Where it succeeded, the stage is the current folder.)
+        rustix::process::chdir("/").at("chdir", "/")?;
         drop(stage);
-        // So that the next try finds the tree as this one did.
         mount::unmount("/proc")?;
     }
-    moved.and(there)
+    moved
 }
 
 /// What the masks of /proc are copies of.
