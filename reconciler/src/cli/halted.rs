@@ -41,7 +41,9 @@ pub fn text(halt: &HaltStatus, now: Timestamp, format: Format) -> String {
         out += "\nWhat helps, one or more of these (the first one ends or changes what holds the zone):\n";
         halt.commands.iter().for_each(|command| out += &format!("  {command}\n"));
     }
-    out + "\nNothing of the zone runs any more, and nothing can be started in it until the halt is done.\n"
+    let killed = halt.completed.iter().any(|step| step == reeve_state::plan::step_name::HALT[0]);
+    let alive = if killed { "Nothing of the zone runs any more" } else { "Processes of the zone are still there" };
+    out + &format!("\n{alive}, and nothing can be started in it until the halt is done.\n")
 }
 
 /// What the reason means, in a few words.
