@@ -189,12 +189,14 @@ impl ZoneFiles {
     /// # Errors
     /// What could not be removed.
     pub fn unconfigure(&self) -> Result<()> {
+        // The configuration goes last: without it nobody would come back for the rest.
+        crate::install::tree::remove(&self.run)?;
         files::remove(&self.state.join("zone.json"))?;
         crate::install::tree::remove(&self.state)?;
-        if let Some(parent) = self.state.parent() {
-            files::sync_folder(parent)?;
+        match self.state.parent() {
+            Some(parent) => files::sync_folder(parent),
+            None => Ok(()),
         }
-        crate::install::tree::remove(&self.run)
     }
 
     /// `installed.json`.
