@@ -43,8 +43,7 @@ fn take_stock(zone: &mut Supervisor, order: &HaltOrder) {
     }
     // Recorded already, unless the journal was lost.
     let zsched = zone.zsched.as_ref().filter(|_| order.traces.superblocks.is_empty()).map(|zsched| zsched.process.pid);
-    let init = zone.environment.as_ref().map(|environment| environment.init.pid);
-    let mounted = [zsched, init].into_iter().flatten().flat_map(|pid| traces::stores(pid, mark).unwrap_or_default());
+    let mounted = zsched.into_iter().flat_map(|pid| traces::stores(pid, mark).unwrap_or_default());
     for device in order.traces.superblocks.iter().copied().chain(mounted) {
         if !known.superblocks.contains(&device) {
             known.superblocks.push(device);

@@ -2,9 +2,12 @@
 //! identity, which costs microseconds where all is gone; who holds what is left is another question ([`super::holders`]).
 //!
 //! A file system lives on where a copy of its mount is in another mount namespace, or where a file or a folder of it is in
-//! use by anybody; no mount table need show it. Only those that store something are asked for: an overlay, a tmpfs. The
-//! kernel gives the device number of one that is gone to the next. So one that is in use is looked up in the mount tables:
-//! where it is mounted and no mount has the zone's mark, it is another by now.
+//! use by anybody; no mount table need show it. What is asked for by number is the overlay, which has the zone's files: the
+//! kernel goes through all superblocks of the host for each question. The zone's tmpfs are with it in every copy of its
+//! tree; one that was bound somewhere by itself shows in the host's own mount table, by its mark.
+//!
+//! The kernel gives the device number of a file system that is gone to the next. So one that is in use is looked up in the
+//! mount tables: where it is mounted and no mount has the zone's mark, it is another by now.
 
 use super::Fact;
 use super::holders::{NamespaceHandle, is_namespace_gone, namespace_handles};
@@ -27,6 +30,7 @@ impl Left {
     /// The call that shows it.
     pub fn call(&self) -> &'static str {
         match self {
+            // Or the mount table: it comes to the same for whoever reads it.
             Self::Superblock(_) => "ustat",
             Self::Namespace(_) => "open_by_handle_at",
         }
@@ -66,12 +70,12 @@ pub fn of(zsched: i32, mark: &str) -> Result<Traces> {
     Ok(Traces { mark: mark.to_owned(), superblocks: stores(zsched, mark)?, namespaces })
 }
 
-/// The file systems with this mark that a process has mounted and that store something, by st_dev.
+/// The overlays with this mark that a process has mounted, by st_dev.
 ///
 /// # Errors
 /// ENOENT when the process is gone.
 pub fn stores(pid: i32, mark: &str) -> Result<Vec<u64>> {
-    let own = |mount: &Mount| mount.source == mark && matches!(mount.kind.as_str(), "overlay" | "tmpfs");
+    let own = |mount: &Mount| mount.source == mark && mount.kind == "overlay";
     let found: BTreeSet<u64> = mounts(pid)?.into_iter().filter(own).map(|mount| mount.device).collect();
     Ok(found.into_iter().collect())
 }
@@ -86,7 +90,15 @@ pub fn left(traces: &Traces) -> Option<Left> {
         let handle = text.parse::<NamespaceHandle>();
         handle.is_ok_and(|handle| is_namespace_gone(&handle) == Fact::Known(false))
     };
-    traces.namespaces.iter().find(held).map(|handle| Left::Namespace(handle.clone()))
+    if let Some(handle) = traces.namespaces.iter().find(held) {
+        return Some(Left::Namespace(handle.clone()));
+    }
+    if traces.superblocks.is_empty() {
+        return None;
+    }
+    let here = i32::try_from(std::process::id()).ok().and_then(|pid| mounts(pid).ok()).unwrap_or_default();
+    let marked = |mount: &Mount| mount.source == traces.mark;
+    here.into_iter().find(marked).map(|mount| Left::Superblock(mount.device))
 }
 
 /// Whether the superblock with this number is mounted somewhere, and nowhere with the mark: then it is another one. Each
