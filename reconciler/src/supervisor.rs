@@ -213,7 +213,9 @@ impl Zoneadmd {
 
     fn wait(&self, timeout: Duration) -> Result<bool> {
         let mut polled = [PollFd::new(&self.channel, PollFlags::IN)];
-        if !timeout.is_zero() && attention::pay(|| matches!(rustix::event::poll(&mut polled, Some(&NOW)), Ok(0))) {
+        let waiting = attention::Waiting::begin();
+        let is_missing = || matches!(rustix::event::poll(&mut polled, Some(&NOW)), Ok(0));
+        if !timeout.is_zero() && waiting.awake(is_missing) {
             return Ok(true);
         }
         let deadline = Instant::now() + timeout;
@@ -293,32 +295,45 @@ impl Drop for Child {
 }
 
 /// Waiting awake: an answer that comes within a few hundred microseconds would find a processor that was put to sleep, and
-/// waking it takes as long again (an interrupt to a halted virtual processor). One thread of the process at a time does it,
-/// and gives way to whoever else can run.
+/// waking it takes as long again (an interrupt to a halted virtual processor). Only who waits alone does it: where several
+/// zones are worked on at once, the processors are awake and have better things to do.
 mod attention {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::{Duration, Instant};
 
-    static PAID: AtomicBool = AtomicBool::new(false);
+    static WAITING: AtomicUsize = AtomicUsize::new(0);
     const SPAN: Duration = Duration::from_micros(1500);
 
-    /// Asks `is_missing` again and again, for a short while. True when what was waited for came.
-    pub fn pay(mut is_missing: impl FnMut() -> bool) -> bool {
-        if PAID.swap(true, Ordering::Acquire) {
-            return false;
+    /// Somebody waits, until this is dropped.
+    pub struct Waiting;
+
+    impl Waiting {
+        /// Begins to wait.
+        pub fn begin() -> Self {
+            WAITING.fetch_add(1, Ordering::Relaxed);
+            Self
         }
-        let until = Instant::now() + SPAN;
-        let came = loop {
-            if !is_missing() {
-                break true;
+
+        /// Asks `is_missing` again and again, for a short while. True when what was waited for came.
+        pub fn awake(&self, mut is_missing: impl FnMut() -> bool) -> bool {
+            let until = Instant::now() + SPAN;
+            while WAITING.load(Ordering::Relaxed) == 1 {
+                if !is_missing() {
+                    return true;
+                }
+                if Instant::now() >= until {
+                    return false;
+                }
+                std::thread::yield_now();
             }
-            if Instant::now() >= until {
-                break false;
-            }
-            std::thread::yield_now();
-        };
-        PAID.store(false, Ordering::Release);
-        came
+            false
+        }
+    }
+
+    impl Drop for Waiting {
+        fn drop(&mut self) {
+            WAITING.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
