@@ -15,6 +15,12 @@ use crate::store;
 /// Removes what no zone needs any more; what cannot be removed is told.
 pub fn leftovers(host: &Host, observer: &Observer) {
     let places = host.places();
+    // An unconfigure that was killed at its very end left a folder with nothing in it. Only such a one goes here.
+    for folder in [places.state(), places.run()] {
+        for zone in store::zone_names(folder).unwrap_or_default() {
+            let _ = fs::remove_dir(folder.join("zones").join(zone));
+        }
+    }
     let left = |folder| store::zone_names(folder).map_or(true, |names| !names.is_empty());
     if left(places.state()) || left(places.run()) {
         return;

@@ -19,6 +19,10 @@ const ROUNDS_FOR_MEMORY: usize = 20;
 /// How long the controller is left alone before its memory is read: it gives memory back when it has been at rest for two
 /// seconds, and threads that have nothing to do end after five.
 const AT_REST: Duration = Duration::from_secs(7);
+/// Descriptors that the controller keeps open for its next looks: three for each of at most eight lookers, of which it needs
+/// another where two looks happen to meet.
+const LOOKERS_ONCE: f64 = 24.0;
+
 /// KiB by which the memory of all processes together may differ at the end without anything growing: pages that are
 /// touched once.
 const PAGES_ONCE: f64 = 256.0;
@@ -80,7 +84,7 @@ fn grows(what: &str, values: &[f64]) -> bool {
     if what.ends_with("_kib") {
         return values.len() >= ROUNDS_FOR_MEMORY && growth > PAGES_ONCE && growth > half[0] / 100.0;
     }
-    growth > 0.0
+    growth > if what == "descriptors" { LOOKERS_ONCE } else { 0.0 }
 }
 
 /// The slope of the line of least squares through the values, by round.
