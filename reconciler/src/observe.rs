@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use reeve_kernel::netlink::{Link, Rtnl};
 use reeve_kernel::observe::{self as kernel, Detail, Hints, Observer, ZoneObservation, traces};
+use reeve_kernel::wire::Traces;
 use reeve_state::difference::Recorded;
 use reeve_state::observed::{BridgeFacts, CgroupFacts, InstalledFacts, LinkFacts, ProcessId, RecordedConfig};
 use reeve_state::{Fact, HostFacts, ZoneFacts, wanted};
@@ -15,7 +16,6 @@ use crate::install;
 use crate::places::Places;
 use crate::store::files::{self, Content};
 use crate::store::zone::{Configured, Memory, ZoneFiles};
-use crate::walk::traces_of;
 
 /// One zone as it is, and what earlier walks left of it.
 #[derive(Clone, Debug)]
@@ -358,6 +358,17 @@ impl Looker {
             Some(left) => Fact::Known(vec![left.to_string()]),
             None => Fact::Absent,
         }
+    }
+}
+
+/// The traces that the journal has of a zone.
+pub fn traces_of(places: &Places, facts: &ZoneFacts) -> Traces {
+    let mark = Traces::mark(&places.link_alias(&facts.name), facts.zone_id.unwrap_or_default());
+    match facts.journal.as_ref().map(|entry| &entry.evidence) {
+        Some(evidence) => {
+            Traces { mark, superblocks: evidence.superblocks.clone(), namespaces: evidence.namespace_handles.clone() }
+        }
+        None => Traces::none(mark),
     }
 }
 

@@ -27,8 +27,6 @@ use crate::store::zone::{Memory, ZoneFiles};
 use crate::supervisor::Zoneadmd;
 use stage::{Part, Stage};
 
-pub use halt::traces_of;
-
 /// What a walk came to.
 #[derive(Debug)]
 pub struct Walked {

@@ -11,7 +11,7 @@ use super::up::Steps;
 use super::{Walk, plan_name};
 use crate::error::Error;
 use crate::holders;
-use crate::places::Places;
+use crate::observe::traces_of;
 
 /// What a walk knows of the halt that it is about.
 #[derive(Debug)]
@@ -51,17 +51,6 @@ fn proof(before: &journal::Evidence) -> Vec<String> {
     let namespaces = before.namespaces.iter().map(|(name, inode)| format!("{name}:[{inode}]"));
     let links = before.links.iter().map(|name| format!("link {name}"));
     cgroup.chain(superblocks).chain(namespaces).chain(links).collect()
-}
-
-/// The traces that the journal has of a zone.
-pub fn traces_of(places: &Places, facts: &ZoneFacts) -> Traces {
-    let mark = Traces::mark(&places.link_alias(&facts.name), facts.zone_id.unwrap_or_default());
-    match facts.journal.as_ref().map(|entry| &entry.evidence) {
-        Some(evidence) => {
-            Traces { mark, superblocks: evidence.superblocks.clone(), namespaces: evidence.namespace_handles.clone() }
-        }
-        None => Traces::none(mark),
-    }
 }
 
 impl Walk<'_> {
