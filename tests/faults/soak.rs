@@ -87,16 +87,15 @@ fn grows(what: &str, values: &[f64]) -> bool {
     growth > if what == "descriptors" { LOOKERS_ONCE } else { 0.0 }
 }
 
-/// The slope of the line of least squares through the values, by round.
+/// The median of the slopes between any two rounds (the estimator of Theil and Sen). What grows with every round shows in
+/// it whole; a round that was counted just after the controller's full look of once a minute, when it keeps up to seven
+/// descriptors for each zone at rest (`reconciler/src/quiet.rs`), does not bend it.
 fn slope(values: &[f64]) -> f64 {
-    let count = values.len() as f64;
-    let (mean_x, mean_y) = ((count - 1.0) / 2.0, values.iter().sum::<f64>() / count);
-    let (mut above, mut below) = (0.0, 0.0);
-    for (x, y) in values.iter().enumerate() {
-        above += (x as f64 - mean_x) * (y - mean_y);
-        below += (x as f64 - mean_x).powi(2);
-    }
-    if below == 0.0 { 0.0 } else { above / below }
+    let pairs = (0..values.len()).flat_map(|late| (0..late).map(move |early| (early, late)));
+    let mut slopes: Vec<f64> =
+        pairs.map(|(early, late)| (values[late] - values[early]) / (late - early) as f64).collect();
+    slopes.sort_by(f64::total_cmp);
+    slopes.get(slopes.len() / 2).copied().unwrap_or(0.0)
 }
 
 struct Soak {

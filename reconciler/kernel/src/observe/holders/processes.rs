@@ -247,8 +247,9 @@ impl Looker<'_> {
         let path = link(dir, name)?;
         if path.starts_with("socket:[") {
             match self.socket(name) {
-                // Of a thread that has descriptors of its own, the number is asked of another table.
-                Ok(()) | Err(Errno::NOTTY) => {}
+                // Of a thread that has descriptors of its own, the number is asked of another table; and a number
+                // that was closed meanwhile may by now be a file (ENOTTY) or a mere path (EBADF).
+                Ok(()) | Err(Errno::NOTTY | Errno::BADF) => {}
                 Err(errno) => self.failed(&format!("ioctl(/proc/{}/fd/{name}, SIOCGSKNS)", self.pid), errno),
             }
             return Ok(());
@@ -293,11 +294,7 @@ impl Looker<'_> {
             }
         };
         let flags = rustix::process::PidfdGetfdFlags::empty();
-        let socket = match rustix::process::pidfd_getfd(pidfd, number, flags) {
-            // Closed meanwhile.
-            Err(Errno::BADF) => return Ok(()),
-            socket => socket?,
-        };
+        let socket = rustix::process::pidfd_getfd(pidfd, number, flags)?;
         let space = rustix::fs::fstat(&sys::socket_namespace(socket.as_fd())?)?.st_ino;
         if self.marks.namespaces.contains_key(&space) {
             let path = Some(format!("/proc/{}/fd/{name}", self.pid));
