@@ -6,6 +6,7 @@
 
 pub mod address;
 mod check;
+pub mod configuration;
 mod decode;
 mod digest;
 mod json_schema;

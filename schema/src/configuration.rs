@@ -1,0 +1,215 @@
+//! What a host is told about itself, in a file of its own that is never in the repository of manifests: its name and
+//! labels, which git repository it follows, whom it trusts, and what opens its secrets.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::{Quantity, TimeSpan};
+
+/// The spec of a `kind: Configuration` document.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Configuration {
+    /// Who this host is.
+    pub host: HostIdentity,
+    /// The git repository that is followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceConfiguration>,
+    /// Whose commits are applied.
+    pub trust: Trust,
+    /// What opens secrets.
+    pub secrets: SecretsConfiguration,
+}
+
+/// Who a host is: what `hosts` selectors and overlays are compared with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HostIdentity {
+    /// Its name; none: the kernel's (uname(2), `nodename`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its labels; they stand before those of a `kind: Host` manifest of this name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A git repository that is followed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceConfiguration {
+    /// Where it is: an absolute path, `file://`, `https://`, `ssh://` or `USER@HOST:PATH`.
+    pub url: String,
+    /// The branch to follow; at most one of `branch`, `tag` and `commit`. With none, the one that the repository's HEAD names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// The tag to follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The one commit to apply, 40 or 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The folder of manifests in it; none: all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// How often it is asked whether something changed: 1s to 24h, default 60s, each time up to a tenth more or less.
+    #[serde(default = "SourceConfiguration::default_poll")]
+    pub poll: TimeSpan,
+    /// How long a fetch may take: 1s to 1h, default 60s.
+    #[serde(default = "SourceConfiguration::default_timeout")]
+    pub timeout: TimeSpan,
+    /// The most bytes that one fetch may bring, default 512Mi.
+    #[serde(default = "SourceConfiguration::default_max_size")]
+    pub max_size: Quantity,
+    /// Whether a commit without any manifest may follow one that has some: default false, so that an emptied folder
+    /// halts nothing.
+    #[serde(default)]
+    pub allow_empty: bool,
+    /// How it is reached over ssh.
+    #[serde(default)]
+    pub ssh: Ssh,
+    /// How it is reached over https.
+    #[serde(default)]
+    pub https: Https,
+    /// An HTTP endpoint that makes the next look come at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<Hook>,
+}
+
+impl SourceConfiguration {
+    /// The `poll` of a configuration that has none.
+    #[must_use]
+    pub fn default_poll() -> TimeSpan {
+        TimeSpan::from_millis(60_000)
+    }
+
+    /// The `timeout` of a configuration that has none.
+    #[must_use]
+    pub fn default_timeout() -> TimeSpan {
+        TimeSpan::from_millis(60_000)
+    }
+
+    /// The `maxSize` of a configuration that has none.
+    #[must_use]
+    pub fn default_max_size() -> Quantity {
+        Quantity::from_bytes(512 << 20).expect("a good amount")
+    }
+
+    /// A source of which only the place is said.
+    #[must_use]
+    pub fn at(url: String) -> Self {
+        Self {
+            url,
+            branch: None,
+            tag: None,
+            commit: None,
+            path: None,
+            poll: Self::default_poll(),
+            timeout: Self::default_timeout(),
+            max_size: Self::default_max_size(),
+            allow_empty: false,
+            ssh: Ssh::default(),
+            https: Https::default(),
+            hook: None,
+        }
+    }
+}
+
+/// How a repository is reached over ssh. Host keys are always checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Ssh {
+    /// The private key, an absolute path; none: ssh's own choice for root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity_file: Option<String>,
+    /// The keys of hosts (sshd(8), `SSH_KNOWN_HOSTS FILE FORMAT`), an absolute path; none: ssh's own files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_hosts_file: Option<String>,
+}
+
+/// How a repository is reached over https. Certificates are always checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Https {
+    /// Certificates of authorities (PEM) instead of the system's, an absolute path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// The name that goes with the token; none: `git`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// A file with the token or password, an absolute path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<String>,
+}
+
+/// An HTTP endpoint, `POST /hooks/source`, signed as GitHub, Gitea and Forgejo sign (`X-Hub-Signature-256`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Hook {
+    /// Address and port.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// A file with the secret of the signatures, an absolute path.
+    pub secret_file: String,
+}
+
+/// Whose commits are applied. With neither `allowedSigners` nor `gpgKeyring` anybody's are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Trust {
+    /// Who may sign with which SSH key, and when (ssh-keygen(1), `ALLOWED SIGNERS`), an absolute path outside the repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_signers: Option<String>,
+    /// SSH keys that may not (any more): a key revocation list or public keys (ssh-keygen(1), `-r`), an absolute path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_keys: Option<String>,
+    /// Public keys of OpenPGP signers, as `gpg --export` writes them, an absolute path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpg_keyring: Option<String>,
+    /// Which commits must be signed.
+    pub verify: VerifyMode,
+    /// A commit that is trusted as it is, from which on everything is verified; 40 or 64 hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Who may change what; none: every signer everything. A change that no rule allows is refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<Owner>,
+}
+
+/// Which commits between the accepted one and a new one must be signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerifyMode {
+    /// Every one that can be reached from the new one and not from the accepted one.
+    #[default]
+    All,
+    /// Those of the branch itself: of a merge only the merge.
+    FirstParent,
+    /// The newest alone.
+    Head,
+}
+
+/// A rule of who may change what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Owner {
+    /// Principals as `allowedSigners` names them, or fingerprints of OpenPGP keys.
+    pub signers: Vec<String>,
+    /// Files from the top of the repository on, as patterns: `*` within a name, `**` over folders.
+    pub paths: Vec<String>,
+    /// Names of zones, as patterns (`web-*`): of the files only manifests of these zones may be changed. None: everything in
+    /// the files, Host and Overlay manifests included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<String>,
+}
+
+/// What opens secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SecretsConfiguration {
+    /// The host's age identities (age-keygen(1)), an absolute path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_identity: Option<String>,
+}
