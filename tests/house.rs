@@ -130,29 +130,34 @@ fn what_is_made_from_code_is_in_step_with_it() {
     }
 }
 
-#[test]
-fn the_manifests_page_names_every_field_of_the_schema() {
-    fn fields(value: &serde_json::Value, names: &mut BTreeSet<String>) {
-        match value {
-            serde_json::Value::Object(map) => {
-                if let Some(serde_json::Value::Object(properties)) = map.get("properties") {
-                    names.extend(properties.keys().cloned());
-                }
-                map.values().for_each(|value| fields(value, names));
+/// The names of all fields that a JSON Schema has.
+fn fields(value: &serde_json::Value, names: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(map) => {
+            if let Some(serde_json::Value::Object(properties)) = map.get("properties") {
+                names.extend(properties.keys().cloned());
             }
-            serde_json::Value::Array(list) => list.iter().for_each(|value| fields(value, names)),
-            _ => {}
+            map.values().for_each(|value| fields(value, names));
         }
+        serde_json::Value::Array(list) => list.iter().for_each(|value| fields(value, names)),
+        _ => {}
     }
-    let schema: serde_json::Value = serde_json::from_str(&read("schema/json/zone.v1alpha1.json")).expect("JSON");
-    let mut names = BTreeSet::new();
-    fields(&schema, &mut names);
-    assert!(names.len() > 30, "{names:?}");
-    let page = read("docs/manifests.md");
-    let told: BTreeSet<&str> =
-        page.split('`').skip(1).step_by(2).flat_map(|code| code.split(['.', '[', ']', ':'])).collect();
-    let missing: Vec<&String> = names.iter().filter(|name| !told.contains(name.as_str())).collect();
-    assert!(missing.is_empty(), "docs/manifests.md does not tell of {missing:?}");
+}
+
+#[test]
+fn the_pages_name_every_field_of_the_schemas() {
+    for (page, schema, least) in [("docs/manifests.md", "zone", 30), ("docs/configuration.md", "configuration", 30)] {
+        let schema: serde_json::Value =
+            serde_json::from_str(&read(format!("schema/json/{schema}.v1alpha1.json"))).expect("JSON");
+        let mut names = BTreeSet::new();
+        fields(&schema, &mut names);
+        assert!(names.len() >= least, "{names:?}");
+        let text = read(page);
+        let told: BTreeSet<&str> =
+            text.split('`').skip(1).step_by(2).flat_map(|code| code.split(['.', '[', ']', ':'])).collect();
+        let missing: Vec<&String> = names.iter().filter(|name| !told.contains(name.as_str())).collect();
+        assert!(missing.is_empty(), "{page} does not tell of {missing:?}");
+    }
 }
 
 #[test]

@@ -118,8 +118,8 @@ enum Command {
     Reboot(imperative::Arguments),
     /// Try zones again that gave up or wait
     Retry(imperative::RetryArguments),
-    /// Print the JSON Schema of a manifest
-    Schema,
+    /// Print the JSON Schema of a manifest, or of a host's configuration
+    Schema(validate::SchemaArguments),
     /// Print the completions for a shell
     Completion(CompletionArguments),
     /// Administer zones as on Solaris (also by the name `zoneadm`)
@@ -222,7 +222,7 @@ fn dispatch(context: &Context, global: &Global, command: Command) -> Done {
         Command::Halt(arguments) => imperative::halt(context, &arguments),
         Command::Reboot(arguments) => imperative::imperative(context, Goal::Reboot, &arguments),
         Command::Retry(arguments) => imperative::retry(context, &arguments),
-        Command::Schema => validate::schema(),
+        Command::Schema(arguments) => validate::schema(&arguments),
         Command::Completion(arguments) => completion(&arguments),
         Command::Zoneadm(arguments) => Ok(zoneadm::main(global, arguments.words)),
         Command::Zlogin(arguments) => Ok(login::zlogin(global, arguments.words)),

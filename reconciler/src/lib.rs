@@ -3,6 +3,7 @@
 //! The command line is written against this much of it:
 //!
 //! - [`places::Places`]: where files are; [`places::check_host`] says what this host lacks.
+//! - [`configuration`]: what this host is told about itself.
 //! - [`source`]: manifests from files; [`git`]: out of commits. Need neither root nor cgroups.
 //! - [`host::Host`]: one host, looked at and changed with blocking calls. Looking takes no lock; `apply` and `down` take
 //!   a [`store::Lock`], which [`host::Host::lock`] gives or says who has it.
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cgroup;
+pub mod configuration;
 pub mod console;
 pub mod controller;
 pub mod desired;

@@ -93,10 +93,17 @@ fn colours_come_only_where_they_are_wanted() {
 }
 
 #[test]
-fn the_schema_is_the_one_that_is_checked_in() {
-    let output = run(&["schema"]);
-    let checked_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema/json/zone.v1alpha1.json");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), std::fs::read_to_string(checked_in).expect("the schema"));
+fn the_schemas_are_those_that_are_checked_in() {
+    let json = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema/json");
+    for (arguments, file) in [
+        (&["schema"][..], "zone.v1alpha1.json"),
+        (&["schema", "zone"], "zone.v1alpha1.json"),
+        (&["schema", "configuration"], "configuration.v1alpha1.json"),
+    ] {
+        let checked_in = std::fs::read_to_string(json.join(file)).expect("the schema");
+        assert_eq!(String::from_utf8_lossy(&run(arguments).stdout), checked_in, "{arguments:?}");
+    }
+    assert_eq!(code(&["schema", "zones"]), 1);
 }
 
 #[test]

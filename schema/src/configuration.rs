@@ -7,7 +7,64 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::quantity::{Quantity, TimeSpan};
+use crate::decode;
+use crate::load::{Limits, SourceFile, small_enough};
+use crate::manifest::ApiVersion;
+use crate::name::Hostname;
+use crate::node::documents;
+use crate::problem::Problem;
+use crate::quantity::{Interval, Quantity, TimeSpan};
+use crate::source::{Place, Report, Spot};
+
+/// Reads a host's configuration: a file with exactly one document of `kind: Configuration`.
+///
+/// # Errors
+/// Every problem of the file, sorted by place.
+pub fn load(file: &SourceFile, limits: &Limits) -> Result<Configuration, Vec<Problem>> {
+    let files = [file];
+    let mut report = Report::new(&files, limits.problems);
+    let mut configuration = None;
+    if small_enough(0, file, file.text.len(), limits, &mut report) {
+        let documents = documents(0, file, limits, &mut report);
+        if let Some(second) = documents.get(1) {
+            let spot = Spot { file: 0, place: second.place, field: String::new() };
+            report.add(spot, "a configuration is one document, this is another", "one file with one document");
+        }
+        match documents.first() {
+            Some(node) => configuration = decode::configuration(0, node, &mut report),
+            None if report.is_empty() => {
+                let help = "`apiVersion: reeve.dev/v1alpha1`, `kind: Configuration`, `spec: {...}`";
+                let spot = Spot { file: 0, place: Place::START, field: String::new() };
+                report.add(spot, "the file has no configuration in it", help);
+            }
+            None => {}
+        }
+    }
+    match configuration {
+        Some(configuration) if report.is_empty() => Ok(configuration),
+        _ => Err(report.finish()),
+    }
+}
+
+/// The file: one YAML document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConfigurationDocument {
+    /// Always `reeve.dev/v1alpha1`.
+    pub api_version: ApiVersion,
+    /// Always `Configuration`.
+    pub kind: ConfigurationKind,
+    /// What the host is told.
+    pub spec: Configuration,
+}
+
+/// The kind of the document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ConfigurationKind {
+    /// A host's configuration.
+    #[default]
+    Configuration,
+}
 
 /// The spec of a `kind: Configuration` document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,7 +85,8 @@ pub struct Configuration {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HostIdentity {
-    /// Its name; none: the kernel's (uname(2), `nodename`).
+    /// Its name, as a host name is written (RFC 1123); none: the kernel's (uname(2), `nodename`).
+    #[schemars(with = "Option<Hostname>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Its labels; they stand before those of a `kind: Host` manifest of this name.
@@ -50,17 +108,18 @@ pub struct SourceConfiguration {
     pub tag: Option<String>,
     /// The one commit to apply, 40 or 64 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([0-9a-f]{40}|[0-9a-f]{64})$"))]
     pub commit: Option<String>,
     /// The folder of manifests in it; none: all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// How often it is asked whether something changed: 1s to 24h, default 60s, each time up to a tenth more or less.
     #[serde(default = "SourceConfiguration::default_poll")]
-    pub poll: TimeSpan,
+    pub poll: Interval,
     /// How long a fetch may take: 1s to 1h, default 60s.
     #[serde(default = "SourceConfiguration::default_timeout")]
     pub timeout: TimeSpan,
-    /// The most bytes that one fetch may bring, default 512Mi.
+    /// The most bytes that one fetch may bring: from 1Mi, default 512Mi.
     #[serde(default = "SourceConfiguration::default_max_size")]
     pub max_size: Quantity,
     /// Whether a commit without any manifest may follow one that has some: default false, so that an emptied folder
@@ -81,8 +140,8 @@ pub struct SourceConfiguration {
 impl SourceConfiguration {
     /// The `poll` of a configuration that has none.
     #[must_use]
-    pub fn default_poll() -> TimeSpan {
-        TimeSpan::from_millis(60_000)
+    pub fn default_poll() -> Interval {
+        Interval::from_millis(60_000)
     }
 
     /// The `timeout` of a configuration that has none.
@@ -123,9 +182,11 @@ impl SourceConfiguration {
 pub struct Ssh {
     /// The private key, an absolute path; none: ssh's own choice for root.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^/"))]
     pub identity_file: Option<String>,
     /// The keys of hosts (sshd(8), `SSH_KNOWN_HOSTS FILE FORMAT`), an absolute path; none: ssh's own files.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^/"))]
     pub known_hosts_file: Option<String>,
 }
 
@@ -135,12 +196,14 @@ pub struct Ssh {
 pub struct Https {
     /// Certificates of authorities (PEM) instead of the system's, an absolute path.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^/"))]
     pub ca_file: Option<String>,
     /// The name that goes with the token; none: `git`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// A file with the token or password, an absolute path.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^/"))]
     pub token_file: Option<String>,
 }
 
@@ -152,26 +215,32 @@ pub struct Hook {
     #[schemars(with = "String")]
     pub listen: SocketAddr,
     /// A file with the secret of the signatures, an absolute path.
+    #[schemars(regex(pattern = r"^/"))]
     pub secret_file: String,
 }
 
-/// Whose commits are applied. With neither `allowedSigners` nor `gpgKeyring` anybody's are.
+/// Whose commits are applied. With neither `allowedSigners` nor `gpgKeyring` anybody's are, and the other fields may
+/// not be there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Trust {
     /// Who may sign with which SSH key, and when (ssh-keygen(1), `ALLOWED SIGNERS`), an absolute path outside the repository.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^/"))]
     pub allowed_signers: Option<String>,
     /// SSH keys that may not (any more): a key revocation list or public keys (ssh-keygen(1), `-r`), an absolute path.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^/"))]
     pub revoked_keys: Option<String>,
     /// Public keys of OpenPGP signers, as `gpg --export` writes them, an absolute path.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^/"))]
     pub gpg_keyring: Option<String>,
     /// Which commits must be signed.
     pub verify: VerifyMode,
     /// A commit that is trusted as it is, from which on everything is verified; 40 or 64 hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([0-9a-f]{40}|[0-9a-f]{64})$"))]
     pub from: Option<String>,
     /// Who may change what; none: every signer everything. A change that no rule allows is refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -211,5 +280,6 @@ pub struct Owner {
 pub struct SecretsConfiguration {
     /// The host's age identities (age-keygen(1)), an absolute path.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^/"))]
     pub age_identity: Option<String>,
 }

@@ -1,20 +1,53 @@
-//! The JSON Schema of a manifest, from the same types that are decoded.
+//! The JSON Schemas of the documents, from the same types that are decoded.
 
 use schemars::transform::{RecursiveTransform, Transform};
-use schemars::{Schema, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
+use crate::configuration::ConfigurationDocument;
 use crate::manifest::Zone;
 
-/// The JSON Schema (draft 2020-12) of `kind: Zone`. It knows types and forms; the rules between fields and between zones
-/// are [`crate::load`]'s.
+/// A document that has a JSON Schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Described {
+    /// `kind: Zone`.
+    #[default]
+    Zone,
+    /// `kind: Configuration`.
+    Configuration,
+}
+
+impl Described {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Zone, Self::Configuration];
+
+    /// Its name, as in the file `schema/json/NAME.v1alpha1.json`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Zone => "zone",
+            Self::Configuration => "configuration",
+        }
+    }
+}
+
+/// The JSON Schema (draft 2020-12) of a document. It knows types and forms; the rules between fields and between
+/// documents are [`crate::load`]'s and [`crate::configuration::load`]'s.
 #[must_use]
-pub fn json_schema() -> Value {
+pub fn json_schema(of: Described) -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
-    let mut schema = generator.into_root_schema_for::<Zone>();
+    let mut schema = match of {
+        Described::Zone => root::<Zone>(generator),
+        Described::Configuration => root::<ConfigurationDocument>(generator),
+    };
     RecursiveTransform(no_null).transform(&mut schema);
-    schema.insert("$id".into(), "https://reeve.dev/schema/zone.v1alpha1.json".into());
+    schema.insert("$id".into(), format!("https://reeve.dev/schema/{}.v1alpha1.json", of.as_str()).into());
     sorted(schema.to_value())
+}
+
+/// The schema of a document's type.
+fn root<T: JsonSchema>(generator: SchemaGenerator) -> Schema {
+    generator.into_root_schema_for::<T>()
 }
 
 /// A field that may be left out is left out, never null: takes the null out of what serde's `Option` makes.
@@ -60,7 +93,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::decode::{SHAPES, WORDS};
+    use crate::decode::{Document, SHAPES, WORDS};
+    use crate::shape::Shape;
 
     /// The keys of a map, or the texts of a list.
     fn words(value: Option<&Value>) -> BTreeSet<&str> {
@@ -71,47 +105,62 @@ mod tests {
         }
     }
 
-    /// The schema's definition of a type; the zone itself is the schema.
+    /// The schema in which the shapes of a document are.
+    fn schema_of(document: Document) -> Value {
+        json_schema(match document {
+            Document::Zone => Described::Zone,
+            Document::Configuration => Described::Configuration,
+        })
+    }
+
+    /// The schema's definition of a type; the document itself is the schema.
     fn definition<'s>(schema: &'s Value, name: &str) -> &'s Value {
-        if name == "Zone" { schema } else { &schema["$defs"][name] }
+        if schema["title"] == name { schema } else { &schema["$defs"][name] }
     }
 
     #[test]
     fn the_decoder_takes_exactly_the_fields_of_the_schema() {
-        let schema = json_schema();
-        for shape in SHAPES {
-            let definition = definition(&schema, shape.name);
-            let fields: BTreeSet<&str> = shape.fields.iter().map(|field| field.name).collect();
-            let required: BTreeSet<&str> = shape.fields.iter().filter(|f| f.required).map(|field| field.name).collect();
-            if shape.name == "Root" {
-                // Exactly one of its fields: the schema has one choice for each.
-                let choices = definition["oneOf"].as_array().unwrap();
-                let all: BTreeSet<&str> = choices.iter().flat_map(|choice| words(choice.get("properties"))).collect();
-                assert_eq!(fields, all);
-                assert!(choices.iter().all(|choice| choice["additionalProperties"] == Value::Bool(false)));
-                continue;
+        for (document, shapes) in SHAPES {
+            let schema = schema_of(document);
+            for shape in shapes {
+                same_fields(shape, definition(&schema, shape.name));
             }
-            assert_eq!(fields, words(definition.get("properties")), "{}", shape.name);
-            assert_eq!(required, words(definition.get("required")), "{}", shape.name);
-            assert_eq!(definition["additionalProperties"], Value::Bool(false), "{}", shape.name);
-            let other = shape.later.iter().copied().chain(shape.foreign.iter().map(|(name, _)| *name));
-            assert!(other.into_iter().all(|name| !fields.contains(name)), "{}", shape.name);
         }
+    }
+
+    fn same_fields(shape: &Shape, definition: &Value) {
+        let fields: BTreeSet<&str> = shape.fields.iter().map(|field| field.name).collect();
+        let required: BTreeSet<&str> = shape.fields.iter().filter(|f| f.required).map(|field| field.name).collect();
+        if shape.name == "Root" {
+            // Exactly one of its fields: the schema has one choice for each.
+            let choices = definition["oneOf"].as_array().unwrap();
+            let all: BTreeSet<&str> = choices.iter().flat_map(|choice| words(choice.get("properties"))).collect();
+            assert_eq!(fields, all);
+            assert!(choices.iter().all(|choice| choice["additionalProperties"] == Value::Bool(false)));
+            return;
+        }
+        assert_eq!(fields, words(definition.get("properties")), "{}", shape.name);
+        assert_eq!(required, words(definition.get("required")), "{}", shape.name);
+        assert_eq!(definition["additionalProperties"], Value::Bool(false), "{}", shape.name);
+        let other = shape.later.iter().copied().chain(shape.foreign.iter().map(|(name, _)| *name));
+        assert!(other.into_iter().all(|name| !fields.contains(name)), "{}", shape.name);
     }
 
     #[test]
     fn every_map_of_the_schema_has_a_decoder() {
-        let schema = json_schema();
-        let defined = schema["$defs"].as_object().unwrap();
-        for (name, definition) in defined.iter().filter(|(_, definition)| definition["type"] == "object") {
-            assert!(SHAPES.iter().any(|shape| shape.name == name), "{name}: {definition}");
+        for (document, shapes) in SHAPES {
+            let schema = schema_of(document);
+            let defined = schema["$defs"].as_object().unwrap();
+            for (name, definition) in defined.iter().filter(|(_, definition)| definition["type"] == "object") {
+                assert!(shapes.iter().any(|shape| shape.name == name), "{name}: {definition}");
+            }
         }
     }
 
     #[test]
     fn the_decoder_knows_exactly_the_words_of_the_schema() {
-        let schema = json_schema();
-        for (name, known) in WORDS {
+        for (document, name, known) in WORDS {
+            let schema = schema_of(document);
             let definition = definition(&schema, name);
             let in_schema: BTreeSet<&str> = match definition["oneOf"].as_array() {
                 Some(choices) => choices.iter().filter_map(|choice| choice["const"].as_str()).collect(),
@@ -122,7 +171,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_schema_is_null() {
-        assert!(!json_schema().to_string().contains("null"));
+    fn nothing_of_a_schema_is_null() {
+        for described in Described::ALL {
+            assert!(!json_schema(described).to_string().contains("null"), "{described:?}");
+        }
     }
 }

@@ -24,7 +24,7 @@ mod source;
 mod suggest;
 mod text;
 
-pub use json_schema::json_schema;
+pub use json_schema::{Described, json_schema};
 pub use load::{Limits, LoadedZone, ManifestSet, Origin, SourceFile, load};
 pub use manifest::{Deletion, DesiredState, Zone};
 pub use name::ZoneName;

@@ -104,7 +104,13 @@ pub fn load(files: &[SourceFile], zonepaths: &str, limits: &Limits) -> Result<Ma
 }
 
 /// Whether a file may be read, `bytes` being the size of all files up to and with it. Notes why not.
-fn small_enough(index: usize, file: &SourceFile, bytes: usize, limits: &Limits, report: &mut Report) -> bool {
+pub(crate) fn small_enough(
+    index: usize,
+    file: &SourceFile,
+    bytes: usize,
+    limits: &Limits,
+    report: &mut Report,
+) -> bool {
     let (message, help) = if file.text.len() > limits.file_bytes {
         let message = format!("the file has {} bytes, {} is the most", file.text.len(), limits.file_bytes);
         (message, "several smaller files")

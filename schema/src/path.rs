@@ -1,4 +1,4 @@
-//! Absolute paths as manifests write them: one spelling per place, so that two can be compared part by part.
+//! Paths as manifests write them: one spelling per place, so that two can be compared part by part.
 
 use crate::source::shown;
 use crate::text::TextError;
@@ -30,6 +30,34 @@ pub(crate) fn check(path: &str, example: &str) -> Result<(), TextError> {
         ));
     }
     Ok(())
+}
+
+/// Whether a path is relative and in its one spelling: no `.`, `..`, empty part or ending `/`, no control characters.
+/// `example` is shown where it is not.
+pub(crate) fn check_relative(path: &str, example: &str) -> Result<(), TextError> {
+    let rule = format!("a path from the top of the repository on, such as {example}");
+    let error = |what: &str| Err(TextError::new(format!("`{}` {what}", shown(path)), &rule));
+    if path.len() > MOST {
+        return Err(TextError::new(format!("the path has more than {MOST} bytes"), &rule));
+    }
+    if path.starts_with('/') {
+        return error("is an absolute path");
+    }
+    if path.chars().any(char::is_control) {
+        return error("has a control character in it");
+    }
+    if parts(path).any(|part| part == "..") {
+        return error("contains `..`");
+    }
+    let plain = parts(path).filter(|part| *part != ".").collect::<Vec<_>>().join("/");
+    match () {
+        () if plain.is_empty() => error("names nothing"),
+        () if plain != path => Err(TextError::new(
+            format!("`{}` has another, shorter spelling", shown(path)),
+            format!("`{}`", shown(&plain)),
+        )),
+        () => Ok(()),
+    }
 }
 
 /// The parts of a path, empty ones left out.
@@ -65,6 +93,12 @@ mod tests {
         }
         for bad in ["", "a", "/a/", "//", "/a//b", "/./a", "/a/..", "/a\n", "/a\u{7f}"] {
             assert!(check(bad, "").is_err(), "{bad}");
+        }
+        for good in ["a", "a b/c..d", "..a/.b"] {
+            assert!(check_relative(good, "").is_ok(), "{good}");
+        }
+        for bad in ["", ".", "./a", "/a", "a/", "a//b", "a/..", "../a", "a\n"] {
+            assert!(check_relative(bad, "").is_err(), "{bad}");
         }
     }
 }

@@ -111,31 +111,51 @@ impl TimeSpan {
 /// Unit names of [`TimeSpan`] in the order they must be written, with their milliseconds.
 const TIMES: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
+/// The milliseconds of a length of time; `rule` is what is shown where it is none.
+fn millis_of(text: &str, rule: &str) -> Result<u64, TextError> {
+    let wrong = || TextError::new(format!("`{text}` is no length of time"), rule);
+    let (mut rest, mut total, mut next) = (text, 0_u64, 0);
+    if text.is_empty() {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        rest = &rest[digits..];
+        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = TIMES.iter().position(|(unit, _)| *unit == &rest[..end]).ok_or_else(wrong)?;
+        if unit < next {
+            return Err(wrong());
+        }
+        next = unit + 1;
+        total = number.checked_mul(TIMES[unit].1).and_then(|n| n.checked_add(total)).ok_or_else(wrong)?;
+        rest = &rest[end..];
+    }
+    Ok(total)
+}
+
+/// Writes milliseconds with the largest units first.
+fn write_millis(f: &mut fmt::Formatter<'_>, millis: u32) -> fmt::Result {
+    if millis == 0 {
+        return f.write_str("0s");
+    }
+    let mut rest = u64::from(millis);
+    for (unit, size) in TIMES {
+        if rest >= size {
+            write!(f, "{}{unit}", rest / size)?;
+            rest %= size;
+        }
+    }
+    Ok(())
+}
+
 impl FromStr for TimeSpan {
     type Err = TextError;
 
     fn from_str(text: &str) -> Result<Self, TextError> {
         const RULE: &str =
             "numbers with `h`, `m`, `s`, `ms`, largest first, such as `10s`, `1m30s` or `500ms`, at most 1h";
-        let wrong = || TextError::new(format!("`{text}` is no length of time"), RULE);
-        let (mut rest, mut total, mut next) = (text, 0_u64, 0);
-        if text.is_empty() {
-            return Err(wrong());
-        }
-        while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-            let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
-            rest = &rest[digits..];
-            let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-            let unit = TIMES.iter().position(|(unit, _)| *unit == &rest[..end]).ok_or_else(wrong)?;
-            if unit < next {
-                return Err(wrong());
-            }
-            next = unit + 1;
-            total = number.checked_mul(TIMES[unit].1).and_then(|n| n.checked_add(total)).ok_or_else(wrong)?;
-            rest = &rest[end..];
-        }
-        match u32::try_from(total) {
+        match u32::try_from(millis_of(text, RULE)?) {
             Ok(millis) if millis <= Self::MAX_MILLIS => Ok(Self(millis)),
             _ => Err(TextError::new(format!("`{text}` is longer than 1h"), RULE)),
         }
@@ -144,17 +164,7 @@ impl FromStr for TimeSpan {
 
 impl fmt::Display for TimeSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0 {
-            return f.write_str("0s");
-        }
-        let mut rest = u64::from(self.0);
-        for (unit, millis) in TIMES {
-            if rest >= millis {
-                write!(f, "{}{unit}", rest / millis)?;
-                rest %= millis;
-            }
-        }
-        Ok(())
+        write_millis(f, self.0)
     }
 }
 
@@ -163,6 +173,64 @@ text_type!(
     "TimeSpan",
     "^([0-9]+(h|m|s|ms))+$",
     "A length of time, such as `10s`, `1m30s` or `500ms`; at most 1h."
+);
+
+/// How often something is done: from 1s to 24h in whole milliseconds, written as [`TimeSpan`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Interval(u32);
+
+impl Interval {
+    /// The shortest, in milliseconds.
+    pub const MIN_MILLIS: u32 = 1000;
+    /// The longest, in milliseconds.
+    pub const MAX_MILLIS: u32 = 86_400_000;
+
+    /// So many milliseconds, taken into the bounds.
+    #[must_use]
+    pub fn from_millis(millis: u32) -> Self {
+        Self(millis.clamp(Self::MIN_MILLIS, Self::MAX_MILLIS))
+    }
+
+    /// The milliseconds.
+    #[must_use]
+    pub fn millis(self) -> u32 {
+        self.0
+    }
+
+    /// As the standard library's type.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        Duration::from_millis(u64::from(self.0))
+    }
+}
+
+impl FromStr for Interval {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        const RULE: &str =
+            "numbers with `h`, `m`, `s`, `ms`, largest first, such as `30s`, `1m30s` or `12h`, from 1s to 24h";
+        match u32::try_from(millis_of(text, RULE)?) {
+            Ok(millis) if millis < Self::MIN_MILLIS => {
+                Err(TextError::new(format!("`{text}` is shorter than 1s"), RULE))
+            }
+            Ok(millis) if millis <= Self::MAX_MILLIS => Ok(Self(millis)),
+            _ => Err(TextError::new(format!("`{text}` is longer than 24h"), RULE)),
+        }
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_millis(f, self.0)
+    }
+}
+
+text_type!(
+    Interval,
+    "Interval",
+    "^([0-9]+(h|m|s|ms))+$",
+    "How often something is done, such as `30s` or `1m30s`; from 1s to 24h."
 );
 
 /// Permission bits as chmod(1) writes them: 1 to 4 octal digits.

@@ -23,14 +23,10 @@ pub(crate) struct Reader<'b, 'r> {
 }
 
 impl<'b, 'r> Reader<'b, 'r> {
-    /// A reader at the top of a document.
-    pub(crate) fn new(file: usize, report: &'b mut Report<'r>) -> Self {
-        Self {
-            file,
-            report,
-            path: String::new(),
-            example: "`apiVersion: reeve.dev/v1alpha1`, `kind: Zone`, ...".into(),
-        }
+    /// A reader at the top of a document of a kind.
+    pub(crate) fn new(file: usize, report: &'b mut Report<'r>, kind: &str) -> Self {
+        let example = format!("`apiVersion: reeve.dev/v1alpha1`, `kind: {kind}`, ...");
+        Self { file, report, path: String::new(), example }
     }
 
     /// The field being read with a value that would be right.
@@ -231,6 +227,17 @@ impl<'b, 'r> Reader<'b, 'r> {
         };
         self.problem(node.place, format!("`{}` is no {what}", shown(text)), help);
         None
+    }
+
+    /// True or false.
+    pub(crate) fn truth(&mut self, node: &Node) -> Option<bool> {
+        match node.value {
+            Value::Bool(value) => Some(value),
+            _ => {
+                self.wrong_type(node, "true or false");
+                None
+            }
+        }
     }
 
     /// A whole number in a range, in decimal digits.

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use reeve::source::{self, LoadError};
-use reeve_schema::{ManifestSet, Problems};
+use reeve_schema::{Described, ManifestSet, Problems};
 
 use super::failure::{Failure, exit};
 use super::output::{self, Format, FormatArguments, List, Table, count};
@@ -72,8 +73,22 @@ fn wrong(format: Format, problems: Problems) -> Result<(), Failure> {
     }
 }
 
+/// What `schema` takes.
+#[derive(clap::Args, Debug)]
+pub struct SchemaArguments {
+    /// Of which document
+    #[arg(value_name = "DOCUMENT", default_value = Described::default().as_str(), value_parser = described())]
+    document: Described,
+}
+
+/// The names of documents that have a schema.
+fn described() -> impl TypedValueParser<Value = Described> {
+    let find = |name: String| Described::ALL.into_iter().find(|document| document.as_str() == name);
+    PossibleValuesParser::new(Described::ALL.map(Described::as_str)).map(move |name| find(name).unwrap_or_default())
+}
+
 /// Prints the JSON Schema, as it is checked in under `schema/json`.
-pub fn schema() -> Done {
-    output::print_document(Format::Json, &reeve_schema::json_schema())?;
+pub fn schema(arguments: &SchemaArguments) -> Done {
+    output::print_document(Format::Json, &reeve_schema::json_schema(arguments.document))?;
     Ok(exit::DONE)
 }

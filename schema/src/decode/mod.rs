@@ -2,6 +2,7 @@
 //! to be compared between zones is gathered in [`Facts`] on the way, from broken zones as well, so that the rules
 //! between zones need not wait until every zone is right.
 
+mod configuration;
 mod init;
 mod network;
 mod resource;
@@ -15,8 +16,10 @@ use crate::path;
 use crate::reader::Reader;
 #[cfg(test)]
 use crate::shape::Shape;
-use crate::source::Spot;
+use crate::source::{Spot, shown};
+use crate::text::TextError;
 
+pub(crate) use configuration::configuration;
 pub(crate) use zone::document;
 
 /// What the zones of a set must not have in common, each with its place.
@@ -36,32 +39,162 @@ pub(crate) struct Facts {
     pub host_directories: Vec<(String, Spot)>,
 }
 
-/// Every map that the decoder reads.
+/// What a document can be, by its `kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Document {
+    /// A zone.
+    Zone,
+    /// A host's configuration, which is no manifest.
+    Configuration,
+}
+
+impl Document {
+    /// Every one.
+    const ALL: [Self; 2] = [Self::Zone, Self::Configuration];
+
+    /// As `kind` has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Zone => "Zone",
+            Self::Configuration => "Configuration",
+        }
+    }
+}
+
+/// Which of the kinds that may stand here a document is; the first where it does not say. `None` where `apiVersion` or
+/// `kind` is another one: a document of another kind has other fields, so that it is another is then the one thing to say.
+pub(crate) fn head(r: &mut Reader, node: &Node, kinds: &[Document]) -> Option<Document> {
+    let Value::Map(entries) = &node.value else { return kinds.first().copied() };
+    let find = |key: &str| entries.iter().find(|(k, _)| k.text == key).map(|(_, value)| value);
+    let version = find("apiVersion").is_none_or(|value| is_version(r, value));
+    let kind = match find("kind") {
+        None => kinds.first().copied(),
+        Some(value) => kind(r, value, kinds),
+    };
+    kind.filter(|_| version)
+}
+
+/// Whether this is the version of Reeve's documents. Notes another one.
+fn is_version(r: &mut Reader, value: &Node) -> bool {
+    const VERSION: &str = "reeve.dev/v1alpha1";
+    if value.value == Value::Text(VERSION.to_owned()) {
+        return true;
+    }
+    if let Some(found) = found(value) {
+        let message = format!("{found} is no version of manifests that this version of Reeve knows");
+        r.at("apiVersion", |r| r.problem(value.place, message, format!("`apiVersion: {VERSION}`")));
+        return false;
+    }
+    true
+}
+
+/// The kind that this is. Notes one that is unknown or does not belong here.
+fn kind(r: &mut Reader, value: &Node, kinds: &[Document]) -> Option<Document> {
+    let is = |kind: &&Document| value.value == Value::Text(kind.as_str().to_owned());
+    if let Some(kind) = kinds.iter().find(is) {
+        return Some(*kind);
+    }
+    let Some(found) = found(value) else { return kinds.first().copied() };
+    let elsewhere = Document::ALL.iter().any(|kind| is(&kind));
+    let message = match elsewhere {
+        true => format!("{found} does not belong here"),
+        false => format!("{found} is no kind that this version of Reeve knows"),
+    };
+    let words: Vec<String> = kinds.iter().map(|kind| format!("`kind: {}`", kind.as_str())).collect();
+    let help = match (elsewhere, words.as_slice()) {
+        (true, _) if is(&&Document::Configuration) => {
+            "a host's configuration is a file of its own, outside the manifests: /etc/reeve/config.yaml".to_owned()
+        }
+        (true, _) => "manifests are files of their own, outside the configuration".to_owned(),
+        (false, [one]) => one.clone(),
+        (false, _) => format!("one of {}", words.join(", ")),
+    };
+    r.at("kind", |r| r.problem(value.place, message, help));
+    None
+}
+
+/// A value as a message names it; `None` for one whose problem was noted.
+fn found(value: &Node) -> Option<String> {
+    match &value.value {
+        Value::Text(text) | Value::Number(text) => Some(format!("`{}`", shown(text))),
+        Value::Broken => None,
+        _ => Some("this".to_owned()),
+    }
+}
+
+/// The label that every host has, with its name as the value.
+pub(crate) const HOST_LABEL: &str = "reeve.dev/host";
+
+/// Decodes the labels of a host. What begins with `reeve.dev/` is Reeve's own to give.
+fn labels(r: &mut Reader, node: &Node) -> Option<std::collections::BTreeMap<String, String>> {
+    r.text_map(node, |key| {
+        note_key(key)?;
+        match key {
+            HOST_LABEL => Err(TextError::new(
+                format!("`{HOST_LABEL}` is the host's own name, which it has already"),
+                "leave it out, or another key",
+            )),
+            _ if key.starts_with("reeve.dev/") => {
+                Err(TextError::new("labels that begin with `reeve.dev/` are Reeve's own", "another key"))
+            }
+            _ => Ok(()),
+        }
+    })
+}
+
+/// The rule for keys of labels and annotations.
+fn note_key(key: &str) -> Result<(), TextError> {
+    let good = (1..=253).contains(&key.len()) && !key.chars().any(|c| c.is_control() || c.is_whitespace());
+    if good { Ok(()) } else { Err(TextError::new("this key cannot name a note", "1 to 253 bytes without white space")) }
+}
+
+/// Every map that the decoder reads, by the document that it is in.
 #[cfg(test)]
-pub(crate) const SHAPES: [&Shape; 11] = [
-    &zone::ZONE,
-    &zone::METADATA,
-    &zone::SPEC,
-    &storage::ROOT,
-    &storage::HOST_USR,
-    &storage::DIRECTORY,
-    &storage::FS,
-    &network::NET,
-    &resource::CAPPED_MEMORY,
-    &resource::CAPPED_CPU,
-    &init::INIT,
+pub(crate) const SHAPES: [(Document, &[&Shape]); 2] = [
+    (
+        Document::Zone,
+        &[
+            &zone::ZONE,
+            &zone::METADATA,
+            &zone::SPEC,
+            &storage::ROOT,
+            &storage::HOST_USR,
+            &storage::DIRECTORY,
+            &storage::FS,
+            &network::NET,
+            &resource::CAPPED_MEMORY,
+            &resource::CAPPED_CPU,
+            &init::INIT,
+        ],
+    ),
+    (
+        Document::Configuration,
+        &[
+            &configuration::DOCUMENT,
+            &configuration::SPEC,
+            &configuration::HOST,
+            &configuration::SOURCE,
+            &configuration::SSH,
+            &configuration::HTTPS,
+            &configuration::HOOK,
+            &configuration::TRUST,
+            &configuration::OWNER,
+            &configuration::SECRETS,
+        ],
+    ),
 ];
 
 /// A type that is one of a few words, with those that the decoder takes; [`WORDS`] has every one.
 #[cfg(test)]
-type Words = (&'static str, fn() -> Vec<&'static str>);
+type Words = (Document, &'static str, fn() -> Vec<&'static str>);
 /// See [`Words`].
 #[cfg(test)]
-pub(crate) const WORDS: [Words; 4] = [
-    ("DesiredState", || zone::STATES.iter().map(|(word, _)| *word).collect()),
-    ("Deletion", || zone::DELETIONS.iter().map(|(word, _)| *word).collect()),
-    ("FsType", || storage::TYPES.iter().map(|(word, _)| *word).collect()),
-    ("Restart", || init::RESTARTS.iter().map(|(word, _)| *word).collect()),
+pub(crate) const WORDS: [Words; 5] = [
+    (Document::Zone, "DesiredState", || zone::STATES.iter().map(|(word, _)| *word).collect()),
+    (Document::Zone, "Deletion", || zone::DELETIONS.iter().map(|(word, _)| *word).collect()),
+    (Document::Zone, "FsType", || storage::TYPES.iter().map(|(word, _)| *word).collect()),
+    (Document::Zone, "Restart", || init::RESTARTS.iter().map(|(word, _)| *word).collect()),
+    (Document::Configuration, "VerifyMode", || configuration::VERIFY_MODES.iter().map(|(word, _)| *word).collect()),
 ];
 
 /// An absolute path.

@@ -1,14 +1,13 @@
 //! Decodes the document, its metadata and the fields of `spec` that belong to no resource.
 
-use super::{Facts, absolute, init, network, resource, storage};
+use super::{Document, Facts, absolute, head, init, network, note_key, resource, storage};
 use crate::manifest::{ApiVersion, Deletion, DesiredState, Kind, Metadata, Root, Zone, ZoneSpec};
 use crate::name::ZoneName;
-use crate::node::{Node, Value};
+use crate::node::Node;
 use crate::path;
 use crate::reader::{Object, Reader};
 use crate::shape::{Shape, may, must};
-use crate::source::{Report, Spot, shown};
-use crate::text::TextError;
+use crate::source::{Report, Spot};
 
 pub(super) const ZONE: Shape = Shape {
     name: "Zone",
@@ -82,11 +81,8 @@ pub(super) const DELETIONS: [(&str, Deletion); 3] =
 
 /// Reads one document. `None` if it has a problem; `facts` gets what could be read either way.
 pub(crate) fn document(file: usize, node: &Node, report: &mut Report, facts: &mut Facts) -> Option<Zone> {
-    let mut r = Reader::new(file, report);
-    // A document of another kind has other fields: that it is another kind is then the one thing to say.
-    if !is_ours(&mut r, node) {
-        return None;
-    }
+    let mut r = Reader::new(file, report, Document::Zone.as_str());
+    head(&mut r, node, &[Document::Zone])?;
     let map = r.object(node, &ZONE)?;
     let metadata = map.required(&mut r, "metadata", |r, node| metadata(r, node, facts));
     let name = metadata.as_ref().and_then(|read| read.name);
@@ -95,32 +91,6 @@ pub(crate) fn document(file: usize, node: &Node, report: &mut Report, facts: &mu
     let whole = map.key("apiVersion").is_some() && map.key("kind").is_some();
     let zone = Zone { api_version, kind, metadata: metadata?.whole?, spec: spec? };
     whole.then_some(zone)
-}
-
-/// Whether `apiVersion` and `kind`, if there, are right. Notes each that is not.
-fn is_ours(r: &mut Reader, node: &Node) -> bool {
-    let Value::Map(entries) = &node.value else {
-        return true;
-    };
-    let mut ours = true;
-    for (key, right) in [("apiVersion", "reeve.dev/v1alpha1"), ("kind", "Zone")] {
-        let Some((_, value)) = entries.iter().find(|(k, _)| k.text == key) else { continue };
-        if value.value == Value::Text(right.to_owned()) {
-            continue;
-        }
-        ours = false;
-        let found = match &value.value {
-            Value::Text(text) | Value::Number(text) => format!("`{}`", shown(text)),
-            Value::Broken => continue,
-            _ => "this".to_owned(),
-        };
-        let message = match key {
-            "kind" => format!("{found} is no kind that this version of Reeve knows"),
-            _ => format!("{found} is no version of manifests that this version of Reeve knows"),
-        };
-        r.at(key, |r| r.problem(value.place, message, format!("`{key}: {right}`")));
-    }
-    ours
 }
 
 /// What could be read of the metadata: the name also if something beside it is wrong.
@@ -142,12 +112,6 @@ fn metadata(r: &mut Reader, node: &Node, facts: &mut Facts) -> Option<Read> {
     let annotations = map.or_default(r, "annotations", |r, node| r.text_map(node, note_key));
     let whole = || Some(Metadata { name: name?, labels: labels?, annotations: annotations? });
     Some(Read { name: index, whole: whole() })
-}
-
-/// The rule for keys of labels and annotations.
-fn note_key(key: &str) -> Result<(), TextError> {
-    let good = (1..=253).contains(&key.len()) && !key.chars().any(|c| c.is_control() || c.is_whitespace());
-    if good { Ok(()) } else { Err(TextError::new("this key cannot name a note", "1 to 253 bytes without white space")) }
 }
 
 /// Decodes `spec`.
