@@ -41,7 +41,7 @@ pub(crate) fn between_zones(facts: Facts, zonepaths: &str, report: &mut Report) 
 
 /// A place as a message names it.
 fn place(report: &Report, spot: &Spot) -> String {
-    format!("{}:{}:{}", report.file_name(spot.file), spot.place.line, spot.place.column)
+    format!("{}:{}:{}", report.file_name(spot.place), spot.place.line, spot.place.column)
 }
 
 /// For each zone whose name an earlier zone has, that one.

@@ -27,14 +27,14 @@ pub fn load(file: &SourceFile, limits: &Limits) -> Result<Configuration, Vec<Pro
     if small_enough(0, file, file.text.len(), limits, &mut report) {
         let documents = documents(0, file, limits, &mut report);
         if let Some(second) = documents.get(1) {
-            let spot = Spot { file: 0, place: second.place, field: String::new() };
+            let spot = Spot { place: second.place, field: String::new() };
             report.add(spot, "a configuration is one document, this is another", "one file with one document");
         }
         match documents.first() {
-            Some(node) => configuration = decode::configuration(0, node, &mut report),
+            Some(node) => configuration = decode::configuration(node, &mut report),
             None if report.is_empty() => {
                 let help = "`apiVersion: reeve.dev/v1alpha1`, `kind: Configuration`, `spec: {...}`";
-                let spot = Spot { file: 0, place: Place::START, field: String::new() };
+                let spot = Spot { place: Place::start(0), field: String::new() };
                 report.add(spot, "the file has no configuration in it", help);
             }
             None => {}

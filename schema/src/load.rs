@@ -87,8 +87,8 @@ pub fn load(files: &[SourceFile], zonepaths: &str, limits: &Limits) -> Result<Ma
             continue;
         }
         for node in documents(index, file, limits, &mut report) {
-            let origin = Origin { file: file.path.clone(), line: node.place.line };
-            let zone = decode::document(index, &node, &mut report, &mut facts);
+            let origin = Origin { file: file.path.clone(), line: node.place.line as usize };
+            let zone = decode::document(&node, &mut report, &mut facts);
             zones.extend(zone.map(|zone| (zone, origin)));
         }
     }
@@ -119,6 +119,6 @@ pub(crate) fn small_enough(
     } else {
         return true;
     };
-    report.add(Spot { file: index, place: Place::START, field: String::new() }, message, help);
+    report.add(Spot { place: Place::start(index), field: String::new() }, message, help);
     false
 }

@@ -106,7 +106,7 @@ impl Stop {
         let (place, message, help) = match self {
             Self::TooDeep(place) => too_deep(place),
             Self::Syntax(error) if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) => {
-                too_deep(place(*error.marker()))
+                too_deep(place(file, *error.marker()))
             }
             Self::TooManyNodes(place) => {
                 let message = format!("the document has more than {} keys, values and items", limits.nodes);
@@ -114,10 +114,10 @@ impl Stop {
             }
             Self::Syntax(error) => {
                 let help = syntax_help(error.kind());
-                (place(*error.marker()), format!("this is not YAML: {}", error.kind()), help.to_owned())
+                (place(file, *error.marker()), format!("this is not YAML: {}", error.kind()), help.to_owned())
             }
         };
-        report.add(Spot { file, place, field }, message, help);
+        report.add(Spot { place, field }, message, help);
     }
 }
 
@@ -151,8 +151,8 @@ fn syntax_help(kind: &ErrorKind) -> &'static str {
 }
 
 /// A place from the parser's mark.
-fn place(mark: Marker) -> Place {
-    Place { line: mark.line(), column: mark.col() + 1, offset: mark.byte_offset().unwrap_or(0) }
+fn place(file: usize, mark: Marker) -> Place {
+    Place::new(file, mark.line(), mark.col() + 1, mark.byte_offset().unwrap_or(0))
 }
 
 /// A list or map that is not closed yet.
@@ -177,7 +177,7 @@ impl Builder<'_, '_> {
     fn read<'t, I: granit_parser::BorrowedInput<'t>>(&mut self, parser: &mut Parser<'t, I>) -> Result<End, Stop> {
         while let Some(next) = parser.next_event() {
             let (event, span) = next.map_err(Stop::Syntax)?;
-            let at = place(span.start);
+            let at = place(self.file, span.start);
             if event.is_node() {
                 self.nodes += 1;
                 if self.nodes > self.limits.nodes {
@@ -201,7 +201,7 @@ impl Builder<'_, '_> {
                     None => {}
                 },
                 Event::Anchor(..) => {
-                    let spot = Spot { file: self.file, place: at, field: std::mem::take(&mut self.anchored) };
+                    let spot = Spot { place: at, field: std::mem::take(&mut self.anchored) };
                     self.report.add(spot, "anchors (`&name`) are not read", "the value without an anchor");
                 }
                 Event::Alias(_) | Event::UnresolvedAlias(_) => {
@@ -217,7 +217,7 @@ impl Builder<'_, '_> {
     /// Notes a tag.
     fn refuse_tag(&mut self, event: &Event, span: &Span) {
         if let Some(tag) = event.tag() {
-            let at = place(span.tag_start().unwrap_or(span.start));
+            let at = place(self.file, span.tag_start().unwrap_or(span.start));
             self.problem(at, format!("tags (`{}`) are not read", shown(&tag.original())), "the value without a tag");
         }
     }
@@ -225,7 +225,7 @@ impl Builder<'_, '_> {
     /// Notes a problem of the field being read.
     fn problem(&mut self, place: Place, message: impl Into<String>, help: &str) {
         let field = self.path();
-        self.report.add(Spot { file: self.file, place, field }, message, help);
+        self.report.add(Spot { place, field }, message, help);
     }
 
     /// The field being read, as a dotted path: the keys and indexes of what is open.

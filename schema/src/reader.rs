@@ -12,8 +12,6 @@ use crate::text::TextError;
 
 /// Reads one document: knows where it is in it, and the report.
 pub(crate) struct Reader<'b, 'r> {
-    /// Index of the file.
-    pub file: usize,
     /// Where problems go.
     pub report: &'b mut Report<'r>,
     /// The field being read, as a dotted path.
@@ -24,9 +22,9 @@ pub(crate) struct Reader<'b, 'r> {
 
 impl<'b, 'r> Reader<'b, 'r> {
     /// A reader at the top of a document of a kind.
-    pub(crate) fn new(file: usize, report: &'b mut Report<'r>, kind: &str) -> Self {
+    pub(crate) fn new(report: &'b mut Report<'r>, kind: &str) -> Self {
         let example = format!("`apiVersion: reeve.dev/v1alpha1`, `kind: {kind}`, ...");
-        Self { file, report, path: String::new(), example }
+        Self { report, path: String::new(), example }
     }
 
     /// The field being read with a value that would be right.
@@ -36,7 +34,7 @@ impl<'b, 'r> Reader<'b, 'r> {
 
     /// A place with the path of the field being read.
     pub(crate) fn spot(&self, place: Place) -> Spot {
-        Spot { file: self.file, place, field: self.path.clone() }
+        Spot { place, field: self.path.clone() }
     }
 
     /// Notes a problem of the field being read.

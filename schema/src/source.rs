@@ -4,28 +4,38 @@
 use crate::load::SourceFile;
 use crate::problem::Problem;
 
-/// A place in one file.
+/// A place in a set of files. It knows its file, so that one tree can be made of parts of several. (Every value of every
+/// document has one: the numbers are as small as files are.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
+    /// Index into the set's files.
+    pub file: u32,
     /// From 1.
-    pub line: usize,
+    pub line: u32,
     /// In characters, from 1.
-    pub column: usize,
+    pub column: u32,
     /// In bytes, from 0.
-    pub offset: usize,
+    pub offset: u32,
 }
 
 impl Place {
-    /// Where every file begins.
-    pub(crate) const START: Self = Self { line: 1, column: 1, offset: 0 };
+    /// A place from the numbers of a parser. Of a file so large that they do not fit, which limits refuse, the last place
+    /// that does.
+    pub(crate) fn new(file: usize, line: usize, column: usize, offset: usize) -> Self {
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { file: small(file), line: small(line), column: small(column), offset: small(offset) }
+    }
+
+    /// Where a file begins.
+    pub(crate) fn start(file: usize) -> Self {
+        Self::new(file, 1, 1, 0)
+    }
 }
 
-/// A place of a field in a set of files, kept for the rules between zones.
+/// A place of a field, kept for the rules between zones.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Spot {
-    /// Index into the set's files.
-    pub file: usize,
-    /// Place in it.
+    /// Where.
     pub place: Place,
     /// Dotted path of the field.
     pub field: String,
@@ -73,9 +83,9 @@ impl<'a> Report<'a> {
         self.problems.is_empty() && self.beyond == 0
     }
 
-    /// The file of an index, as the caller named it.
-    pub(crate) fn file_name(&self, file: usize) -> &'a str {
-        &self.files[file].path
+    /// The file of a place, as the caller named it.
+    pub(crate) fn file_name(&self, place: Place) -> &'a str {
+        &self.files[place.file as usize].path
     }
 
     /// Notes a problem.
@@ -84,12 +94,12 @@ impl<'a> Report<'a> {
             self.beyond += 1;
             return;
         }
-        let file = self.files[at.file];
-        let (source_line, caret) = excerpt(&file.text, at.place.offset);
+        let file = self.files[at.place.file as usize];
+        let (source_line, caret) = excerpt(&file.text, at.place.offset as usize);
         self.problems.push(Problem {
             file: file.path.clone(),
-            line: at.place.line,
-            column: at.place.column,
+            line: at.place.line as usize,
+            column: at.place.column as usize,
             field: at.field,
             message: message.into(),
             help: help.into(),

@@ -139,8 +139,8 @@ const LEAST_SIZE: u64 = 1 << 20;
 const OWNERS_MAX: usize = 1000;
 
 /// Reads a configuration's document. `None` if it has a problem.
-pub(crate) fn configuration(file: usize, node: &Node, report: &mut Report) -> Option<Configuration> {
-    let mut r = Reader::new(file, report, Document::Configuration.as_str());
+pub(crate) fn configuration(node: &Node, report: &mut Report) -> Option<Configuration> {
+    let mut r = Reader::new(report, Document::Configuration.as_str());
     head(&mut r, node, &[Document::Configuration])?;
     let map = r.object(node, &DOCUMENT)?;
     map.required(&mut r, "spec", spec)

@@ -80,8 +80,8 @@ pub(super) const DELETIONS: [(&str, Deletion); 3] =
     [("halt", Deletion::Halt), ("keep", Deletion::Keep), ("delete", Deletion::Delete)];
 
 /// Reads one document. `None` if it has a problem; `facts` gets what could be read either way.
-pub(crate) fn document(file: usize, node: &Node, report: &mut Report, facts: &mut Facts) -> Option<Zone> {
-    let mut r = Reader::new(file, report, Document::Zone.as_str());
+pub(crate) fn document(node: &Node, report: &mut Report, facts: &mut Facts) -> Option<Zone> {
+    let mut r = Reader::new(report, Document::Zone.as_str());
     head(&mut r, node, &[Document::Zone])?;
     let map = r.object(node, &ZONE)?;
     let metadata = map.required(&mut r, "metadata", |r, node| metadata(r, node, facts));
