@@ -32,7 +32,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use reeve::{Host, Places};
+use reeve::{Host, Places, configuration};
+use reeve_schema::HostSelf;
 use reeve_state::lifecycle::{EDGES, Edge, state_name};
 
 use failure::{Failure, exit};
@@ -60,6 +61,9 @@ struct Global {
     /// Folder of what ends with the host's boot [default: $REEVE_RUN_DIR, or /run/reeve]
     #[arg(long, value_name = "DIR", global = true)]
     run_dir: Option<PathBuf>,
+    /// The host's configuration [default: $REEVE_CONFIG, or /etc/reeve/config.yaml if that is there]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
     /// No colours (as with NO_COLOR in the environment)
     #[arg(long, global = true)]
     no_color: bool,
@@ -77,6 +81,7 @@ impl Global {
         Self {
             state_dir: self.state_dir.or_else(|| those.state_dir.clone()),
             run_dir: self.run_dir.or_else(|| those.run_dir.clone()),
+            config: self.config.or_else(|| those.config.clone()),
             no_color: self.no_color || those.no_color,
             quiet: self.quiet || those.quiet,
             verbose: self.verbose.max(those.verbose),
@@ -150,6 +155,7 @@ struct CompletionArguments {
 #[derive(Clone, Debug)]
 struct Context {
     places: Places,
+    config: Option<PathBuf>,
     quiet: bool,
     verbose: u8,
 }
@@ -157,7 +163,12 @@ struct Context {
 impl Context {
     fn new(global: &Global) -> Self {
         let places = Places::new(global.state_dir.as_deref(), global.run_dir.as_deref(), None);
-        Self { places, quiet: global.quiet, verbose: global.verbose }
+        Self { places, config: global.config.clone(), quiet: global.quiet, verbose: global.verbose }
+    }
+
+    /// Who this host is, by its configuration.
+    fn host_self(&self) -> Result<HostSelf, Failure> {
+        Ok(configuration::host_self(&configuration::load(self.config.as_deref())?))
     }
 
     /// The host, which is checked for what zones need.
@@ -250,7 +261,7 @@ fn command() -> clap::Command {
 fn named_command(arguments: &[OsString]) -> Option<&OsStr> {
     let mut words = arguments.iter().skip(1);
     while let Some(word) = words.next() {
-        if word == "--state-dir" || word == "--run-dir" {
+        if word == "--state-dir" || word == "--run-dir" || word == "--config" {
             words.next();
         } else if !word.as_encoded_bytes().starts_with(b"-") {
             return Some(word);

@@ -1,4 +1,4 @@
-//! The host's configuration from its file.
+//! The host's configuration from its file, and who the host is by it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use reeve_schema::configuration::Configuration;
-use reeve_schema::{Limits, Problems, SourceFile};
+use reeve_schema::{HostSelf, Limits, Problems, SourceFile};
 
 use crate::error::{Error, OnFile, Result};
 use crate::source::LoadError;
@@ -33,6 +33,13 @@ pub fn load(path: Option<&Path>) -> std::result::Result<Configuration, LoadError
             loaded => loaded,
         },
     }
+}
+
+/// Who this host is: by its configuration, or else by the kernel's name for it, which is taken as it is.
+pub fn host_self(configuration: &Configuration) -> HostSelf {
+    let kernels = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = configuration.host.name.clone().unwrap_or_else(kernels);
+    HostSelf { name, labels: configuration.host.labels.clone() }
 }
 
 /// The configuration of a file.
@@ -79,6 +86,12 @@ mod tests {
         assert!(matches!(load(Some(&path)), Err(LoadError::Problems(_))));
         let text = "apiVersion: reeve.dev/v1alpha1\nkind: Configuration\nspec: {host: {name: web1}}\n";
         std::fs::write(&path, text).unwrap();
-        assert_eq!(load(Some(&path)).unwrap().host.name.as_deref(), Some("web1"));
+        assert_eq!(host_self(&load(Some(&path)).unwrap()), HostSelf::named("web1"));
+    }
+
+    #[test]
+    fn without_a_name_the_kernel_names_the_host() {
+        let kernels = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        assert_eq!(host_self(&Configuration::default()), HostSelf::named(kernels.trim_end()));
     }
 }

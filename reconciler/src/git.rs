@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use reeve_schema::{Limits, ManifestSet, Problems};
+use reeve_schema::{HostSelf, Limits, ManifestSet, Problems, SourceFile};
 
 use crate::error::{Error, OnFile, Result};
 use crate::source::{LoadError, Reader, check_depth, is_hidden, is_manifest};
@@ -76,15 +76,15 @@ impl GitSource {
         Ok(Self { path: Some(inside(below)?).filter(|path| !path.is_empty()), ..self })
     }
 
-    /// Reads and checks the manifests. `zonepaths` is [`crate::Places::zonepaths`]. Problems name files as git does
-    /// (`REV:PATH`); the zones' origins are the files of the working tree.
+    /// Reads the manifests, and gives what `host` gets of them. `zonepaths` is [`crate::Places::zonepaths`]. Problems name
+    /// files as git does (`REV:PATH`); the zones' origins are the files of the working tree.
     ///
     /// # Errors
     /// As [`crate::source::load`]; and what git says where there is no such commit, path or repository.
-    pub fn load(&self, zonepaths: &str) -> std::result::Result<ManifestSet, LoadError> {
-        let (top, files) = (top()?, self.files()?);
+    pub fn load(&self, host: &HostSelf, zonepaths: &str) -> std::result::Result<ManifestSet, LoadError> {
+        let (top, files) = (top()?, self.read()?);
         let prefix = self.prefix();
-        let mut set = reeve_schema::load(&files, zonepaths, &Limits::default())
+        let mut set = reeve_schema::load(&files, host, zonepaths, &Limits::default())
             .map_err(|problems| LoadError::Problems(Problems(problems)))?;
         for zone in set.zones.values_mut() {
             if let Some(path) = zone.origin.file.strip_prefix(&prefix) {
@@ -110,7 +110,11 @@ impl GitSource {
         }
     }
 
-    fn files(&self) -> Result<Vec<reeve_schema::SourceFile>> {
+    /// Reads the manifests; their names are as git has them (`REV:PATH`).
+    ///
+    /// # Errors
+    /// As [`crate::source::read`]; and what git says where there is no such commit, path or repository.
+    pub fn read(&self) -> Result<Vec<SourceFile>> {
         let entries = self.entries()?;
         let links: Vec<&Entry> = entries.iter().filter(|entry| entry.mode == "120000").collect();
         let mut objects = Objects::open()?;

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use reeve_schema::HostSelf;
 use reeve_state::wanted::Wanted;
 use tokio::runtime::Runtime;
 
@@ -44,6 +45,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct RunOptions {
     /// The folder of manifests to follow.
     pub source: PathBuf,
+    /// Who this host is, for selectors and overlays.
+    pub host: HostSelf,
     /// How many zones may be brought up at once; 0: the default, 4.
     pub workers: usize,
     /// Who is told.
@@ -72,6 +75,7 @@ pub fn run(host: Arc<Host>, options: RunOptions) -> Result<()> {
         let aim = Aim::Manifests { source: source.clone(), follows: true };
         let world = World::new(&host, aim, BTreeMap::new());
         let mut engine = Engine::new((*host).clone(), world, workers, options.observer.clone());
+        engine.me = options.host.clone();
         engine.follow(Mode::Follow { source, watch, control }).await
     });
     runtime.shutdown_timeout(FAREWELL);

@@ -5,14 +5,14 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use reeve_schema::{Limits, ManifestSet, Problems, SourceFile};
+use reeve_schema::{HostSelf, Limits, ManifestSet, Problems, SourceFile};
 
 use crate::error::{Error, OnFile, Result};
 
 /// How deep folders may nest.
 const DEPTH_MAX: usize = 16;
 /// How many files a set may have.
-const FILES_MAX: usize = 10_000;
+const FILES_MAX: usize = 50_000;
 /// `O_NOFOLLOW | O_NONBLOCK`: neither a symbolic link nor a pipe with nobody at its other end is opened by accident.
 const OPEN_FLAGS: i32 = (rustix::fs::OFlags::NOFOLLOW.bits() | rustix::fs::OFlags::NONBLOCK.bits()) as i32;
 
@@ -45,17 +45,25 @@ pub fn read(path: &Path) -> Result<Vec<SourceFile>> {
     Ok(reader.files)
 }
 
-/// Reads and checks the manifests of these files and folders as one set. `zonepaths` is
-/// [`crate::Places::zonepaths`].
+/// Reads the manifests of these files and folders as one set.
 ///
 /// # Errors
-/// [`LoadError`].
-pub fn load(paths: &[PathBuf], zonepaths: &str) -> std::result::Result<ManifestSet, LoadError> {
+/// As [`read`].
+pub fn read_all(paths: &[PathBuf]) -> Result<Vec<SourceFile>> {
     let mut files = Vec::new();
     for path in paths {
         files.extend(read(path)?);
     }
-    reeve_schema::load(&files, zonepaths, &Limits::default())
+    Ok(files)
+}
+
+/// Reads the manifests of these files and folders as one set, and gives what `host` gets of it. `zonepaths` is
+/// [`crate::Places::zonepaths`].
+///
+/// # Errors
+/// [`LoadError`].
+pub fn load(paths: &[PathBuf], host: &HostSelf, zonepaths: &str) -> std::result::Result<ManifestSet, LoadError> {
+    reeve_schema::load(&read_all(paths)?, host, zonepaths, &Limits::default())
         .map_err(|problems| LoadError::Problems(Problems(problems)))
 }
 

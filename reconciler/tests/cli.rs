@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 fn reeve() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_reeve"));
     command.current_dir(golden_folder()).stdin(Stdio::null());
-    for name in ["REEVE_STATE_DIR", "REEVE_RUN_DIR", "REEVE_CGROUP", "CLICOLOR_FORCE", "COLUMNS"] {
+    for name in ["REEVE_STATE_DIR", "REEVE_RUN_DIR", "REEVE_CONFIG", "REEVE_CGROUP", "CLICOLOR_FORCE", "COLUMNS"] {
         command.env_remove(name);
     }
     command
@@ -98,6 +98,8 @@ fn the_schemas_are_those_that_are_checked_in() {
     for (arguments, file) in [
         (&["schema"][..], "zone.v1alpha1.json"),
         (&["schema", "zone"], "zone.v1alpha1.json"),
+        (&["schema", "host"], "host.v1alpha1.json"),
+        (&["schema", "overlay"], "overlay.v1alpha1.json"),
         (&["schema", "configuration"], "configuration.v1alpha1.json"),
     ] {
         let checked_in = std::fs::read_to_string(json.join(file)).expect("the schema");

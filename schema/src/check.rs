@@ -4,54 +4,60 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::decode::Facts;
+use crate::name::ZoneName;
 use crate::path;
 use crate::source::{Report, Spot};
 
-/// Checks what the zones of a set have in common. `zonepaths` is the folder of the zonepaths that no manifest names.
-pub(crate) fn between_zones(facts: Facts, zonepaths: &str, report: &mut Report) {
-    let Facts { names, zonepaths: named, default_zonepaths, addresses, macs, host_directories } = facts;
-
+/// Checks what the zones of one host have in common. `zonepaths` is the folder of the zonepaths that no manifest names.
+pub(crate) fn between_zones(zones: &[&Facts], zonepaths: &str, report: &mut Report) {
     // A default zonepath stands where the zone's name does: there is no better place to show.
-    let default = default_zonepaths.iter().map(|index| {
-        let (name, spot) = &names[*index];
+    let default = zones.iter().enumerate().filter(|(_, facts)| facts.default_zonepath).filter_map(|(zone, facts)| {
+        let (name, spot) = facts.name.as_ref()?;
         let path = format!("{}/{name}", zonepaths.trim_end_matches('/'));
-        Zonepath { path, zone: Some(*index), spot: spot.clone(), written: false }
+        Some(Zonepath { path, zone, spot: spot.clone(), written: false })
     });
-    let written = named.into_iter().map(|(path, zone, spot)| Zonepath { path, zone, spot, written: true });
+    let written = zones.iter().enumerate().filter_map(|(zone, facts)| {
+        let (path, spot) = facts.zonepath.clone()?;
+        Some(Zonepath { path, zone, spot, written: true })
+    });
     let mut paths: Vec<Zonepath> = default.chain(written).collect();
+    let names: Vec<Option<&(ZoneName, Spot)>> = zones.iter().map(|facts| facts.name.as_ref()).collect();
     let earlier_of_one_name = earlier_of_one_name(&names);
-    paths.retain(|zonepath| zonepath.zone.is_none_or(|index| !earlier_of_one_name.contains_key(&index)));
+    paths.retain(|zonepath| !earlier_of_one_name.contains_key(&zonepath.zone));
     // Written ones come last, so that the problem stands where there is something to change.
     paths.sort_by(|a, b| (a.written, &a.spot).cmp(&(b.written, &b.spot)));
     overlapping_zonepaths(&paths, report);
-    shared_zonepaths(&paths, host_directories, report);
+    shared_zonepaths(&paths, zones.iter().flat_map(|facts| &facts.host_directories), report);
 
     for (later, earlier) in &earlier_of_one_name {
-        let (name, spot) = &names[*later];
-        let message = format!("there is a zone `{name}` already: {}", place(report, &names[*earlier].1));
+        let (Some((name, spot)), Some((_, first))) = (names[*later], names[*earlier]) else { continue };
+        let message = format!("there is a zone `{name}` already: {}", place(report, first));
         report.add(spot.clone(), message, "another name, or one of the two manifests");
     }
-    twice(addresses.into_iter().map(|(link, address, spot)| ((link, address), spot)), report, |(link, address)| {
+    let addresses = zones.iter().flat_map(|facts| &facts.addresses);
+    twice(addresses.map(|(link, address, spot)| ((link, address), spot)), report, |(link, address)| {
         (format!("the address {address} on `{link}`"), "an address of its own")
     });
-    twice(macs.into_iter().map(|(link, mac, spot)| ((link, mac), spot)), report, |(link, mac)| {
+    let macs = zones.iter().flat_map(|facts| &facts.macs);
+    twice(macs.map(|(link, mac, spot)| ((link, mac), spot)), report, |(link, mac)| {
         (format!("the hardware address {mac} on `{link}`"), "another one, or none: Reeve then makes one")
     });
 }
 
 /// A place as a message names it.
-fn place(report: &Report, spot: &Spot) -> String {
+pub(crate) fn place(report: &Report, spot: &Spot) -> String {
     format!("{}:{}:{}", report.file_name(spot.place), spot.place.line, spot.place.column)
 }
 
 /// For each zone whose name an earlier zone has, that one.
-fn earlier_of_one_name(names: &[(crate::name::ZoneName, Spot)]) -> BTreeMap<usize, usize> {
-    let mut order: Vec<usize> = (0..names.len()).collect();
-    order.sort_by_key(|index| &names[*index].1);
+fn earlier_of_one_name(names: &[Option<&(ZoneName, Spot)>]) -> BTreeMap<usize, usize> {
+    let mut order: Vec<(&Spot, &ZoneName, usize)> = Vec::new();
+    order.extend(names.iter().enumerate().filter_map(|(index, name)| name.map(|(name, spot)| (spot, name, index))));
+    order.sort();
     let mut first = BTreeMap::new();
     let mut earlier = BTreeMap::new();
-    for index in order {
-        let before = *first.entry(&names[index].0).or_insert(index);
+    for (_, name, index) in order {
+        let before = *first.entry(name).or_insert(index);
         if before != index {
             earlier.insert(index, before);
         }
@@ -60,18 +66,18 @@ fn earlier_of_one_name(names: &[(crate::name::ZoneName, Spot)]) -> BTreeMap<usiz
 }
 
 /// Notes every value that an earlier place has too.
-fn twice<K: Ord>(
-    values: impl Iterator<Item = (K, Spot)>,
+fn twice<'s, K: Ord>(
+    values: impl Iterator<Item = (K, &'s Spot)>,
     report: &mut Report,
     say: impl Fn(&K) -> (String, &'static str),
 ) {
-    let mut values: Vec<(K, Spot)> = values.collect();
+    let mut values: Vec<(K, &Spot)> = values.collect();
     values.sort();
     for group in values.chunk_by(|a, b| a.0 == b.0) {
         for (value, spot) in &group[1..] {
             let (what, help) = say(value);
-            let message = format!("{what} is taken: {}", place(report, &group[0].1));
-            report.add(spot.clone(), message, help);
+            let message = format!("{what} is taken: {}", place(report, group[0].1));
+            report.add((*spot).clone(), message, help);
         }
     }
 }
@@ -79,8 +85,8 @@ fn twice<K: Ord>(
 /// A zonepath.
 struct Zonepath {
     path: String,
-    /// Index of the zone's name.
-    zone: Option<usize>,
+    /// Index of the zone.
+    zone: usize,
     /// Where it is written; without that, where the zone's name is.
     spot: Spot,
     /// Whether the manifest has it.
@@ -130,17 +136,21 @@ fn overlapping_zonepaths(paths: &[Zonepath], report: &mut Report) {
 
 /// Notes every directory of the host that a zone would see and that holds a zonepath or lies in one: what is in a
 /// zonepath belongs to its zone, and only its folder's mode 0700 keeps users of the host out of it.
-fn shared_zonepaths(paths: &[Zonepath], directories: Vec<(String, Spot)>, report: &mut Report) {
+fn shared_zonepaths<'d>(
+    paths: &[Zonepath],
+    directories: impl Iterator<Item = &'d (String, Spot)>,
+    report: &mut Report,
+) {
     let by_path = by_path(paths);
     for (directory, spot) in directories {
         let below = || {
             let inside = if directory == "/" { directory.clone() } else { format!("{directory}/") };
             let next = by_path.range::<str, _>((Bound::Included(inside.as_str()), Bound::Unbounded)).next();
-            next.filter(|(text, _)| path::within(text, &directory)).map(|(_, zonepaths)| zonepaths[0])
+            next.filter(|(text, _)| path::within(text, directory)).map(|(_, zonepaths)| zonepaths[0])
         };
-        let Some(zonepath) = holder(&by_path, &directory).or_else(below) else { continue };
-        let what = if path::within(&directory, &zonepath.path) { "lies in" } else { "holds" };
+        let Some(zonepath) = holder(&by_path, directory).or_else(below) else { continue };
+        let what = if path::within(directory, &zonepath.path) { "lies in" } else { "holds" };
         let message = format!("`{directory}` {what} the zonepath `{}`", zonepath.path);
-        report.add(spot, message, "a directory of the host apart from all zonepaths");
+        report.add(spot.clone(), message, "a directory of the host apart from all zonepaths");
     }
 }

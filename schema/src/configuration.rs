@@ -21,8 +21,7 @@ use crate::source::{Place, Report, Spot};
 /// # Errors
 /// Every problem of the file, sorted by place.
 pub fn load(file: &SourceFile, limits: &Limits) -> Result<Configuration, Vec<Problem>> {
-    let files = [file];
-    let mut report = Report::new(&files, limits.problems);
+    let mut report = Report::new([file].into(), limits.problems);
     let mut configuration = None;
     if small_enough(0, file, file.text.len(), limits, &mut report) {
         let documents = documents(0, file, limits, &mut report);

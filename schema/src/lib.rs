@@ -1,10 +1,11 @@
 //! What is WANTED: zone manifests, their validation and their JSON Schema. Pure: no I/O, no clock, no kernel.
 //!
-//! [`load`] takes the text of manifest files and gives either a [`ManifestSet`] in which every rule holds, or every
-//! [`Problem`] at once.
+//! [`load`] takes the text of manifest files and gives either what one host gets, a [`ManifestSet`] in which every rule
+//! holds, or every [`Problem`] at once. [`Catalog`] is the set for all hosts.
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod catalog;
 mod check;
 pub mod configuration;
 mod decode;
@@ -12,6 +13,7 @@ mod digest;
 mod json_schema;
 mod load;
 pub mod manifest;
+mod merge;
 pub mod name;
 mod node;
 mod path;
@@ -24,6 +26,7 @@ mod source;
 mod suggest;
 mod text;
 
+pub use catalog::{Catalog, Checked, FieldOrigin, HostSelf, Rendered};
 pub use json_schema::{Described, json_schema};
 pub use load::{Limits, LoadedZone, ManifestSet, Origin, SourceFile, load};
 pub use manifest::{Deletion, DesiredState, Zone};

@@ -1,13 +1,10 @@
-//! From files to a checked set of zones.
+//! From files to the checked set of zones of one host, and the bounds on what is read.
 
 use std::collections::BTreeMap;
 
-use crate::check;
-use crate::decode::{self, Facts};
-use crate::digest::digest;
+use crate::catalog::{Catalog, HostSelf};
 use crate::manifest::Zone;
 use crate::name::ZoneName;
-use crate::node::documents;
 use crate::problem::Problem;
 use crate::source::{Place, Report, Spot};
 
@@ -53,7 +50,7 @@ pub struct Origin {
 /// One zone of a set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadedZone {
-    /// The manifest.
+    /// The manifest as this host gets it: patched, and without `hosts`.
     pub zone: Zone,
     /// Where it was written.
     pub origin: Origin,
@@ -68,39 +65,19 @@ pub struct ManifestSet {
     pub zones: BTreeMap<ZoneName, LoadedZone>,
 }
 
-/// Reads a set of files. `zonepaths` is the folder of the zonepaths that no manifest names.
+/// Reads a set of files for one host. `zonepaths` is the folder of the zonepaths that no manifest names.
 ///
 /// Files are read in the order of their names. Empty documents and files are fine, and no file gives an empty set.
 ///
 /// # Errors
-/// Every problem of every file, sorted by place. Nothing of a set that has one may be applied.
-pub fn load(files: &[SourceFile], zonepaths: &str, limits: &Limits) -> Result<ManifestSet, Vec<Problem>> {
-    let mut files: Vec<&SourceFile> = files.iter().collect();
-    files.sort_by_key(|file| &file.path);
-    let mut report = Report::new(&files, limits.problems);
-    let mut facts = Facts::default();
-    let mut zones = Vec::new();
-    let mut bytes = 0;
-    for (index, file) in files.iter().enumerate() {
-        bytes += file.text.len();
-        if !small_enough(index, file, bytes, limits, &mut report) {
-            continue;
-        }
-        for node in documents(index, file, limits, &mut report) {
-            let origin = Origin { file: file.path.clone(), line: node.place.line as usize };
-            let zone = decode::document(&node, &mut report, &mut facts);
-            zones.extend(zone.map(|zone| (zone, origin)));
-        }
-    }
-    check::between_zones(facts, zonepaths, &mut report);
-    if !report.is_empty() {
-        return Err(report.finish());
-    }
-    let loaded = zones.into_iter().map(|(zone, origin)| {
-        let digest = digest(&zone);
-        (zone.metadata.name.clone(), LoadedZone { zone, origin, digest })
-    });
-    Ok(ManifestSet { zones: loaded.collect() })
+/// Every problem of every file, and of this host's part, sorted by place. Nothing of a set that has one may be applied.
+pub fn load(
+    files: &[SourceFile],
+    host: &HostSelf,
+    zonepaths: &str,
+    limits: &Limits,
+) -> Result<ManifestSet, Vec<Problem>> {
+    Catalog::read(files, limits).for_host(host, zonepaths)
 }
 
 /// Whether a file may be read, `bytes` being the size of all files up to and with it. Notes why not.

@@ -26,20 +26,7 @@ impl FromStr for ZoneName {
     type Err = TextError;
 
     fn from_str(text: &str) -> Result<Self, TextError> {
-        const RULE: &str = "1 to 63 letters, digits, `-`, `_` and `.`, the first a letter or digit";
-        let error = |what: String| Err(TextError::new(what, RULE));
-        let Some(first) = text.chars().next() else {
-            return error("the name is empty".into());
-        };
-        if text.len() > Self::MAX {
-            return error(format!("the name has {} bytes, {} is the most", text.len(), Self::MAX));
-        }
-        if !first.is_ascii_alphanumeric() {
-            return error(format!("a zone name cannot begin with {first:?}"));
-        }
-        if let Some(bad) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
-            return error(format!("a zone name cannot contain {bad:?}"));
-        }
+        plain_name(text, "a zone name")?;
         if text == "global" {
             return Err(TextError::new("`global` is the host itself", "any other name"));
         }
@@ -55,6 +42,58 @@ impl fmt::Display for ZoneName {
         f.write_str(&self.0)
     }
 }
+
+/// Notes what a name of 1 to 63 letters, digits, `-`, `_` and `.` has that it should not have.
+fn plain_name(text: &str, what: &str) -> Result<(), TextError> {
+    const RULE: &str = "1 to 63 letters, digits, `-`, `_` and `.`, the first a letter or digit";
+    let error = |what: String| Err(TextError::new(what, RULE));
+    let Some(first) = text.chars().next() else {
+        return error("the name is empty".into());
+    };
+    if text.len() > ZoneName::MAX {
+        return error(format!("the name has {} bytes, {} is the most", text.len(), ZoneName::MAX));
+    }
+    if !first.is_ascii_alphanumeric() {
+        return error(format!("{what} cannot begin with {first:?}"));
+    }
+    if let Some(bad) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))) {
+        return error(format!("{what} cannot contain {bad:?}"));
+    }
+    Ok(())
+}
+
+/// The name of a manifest that is no zone's, such as an overlay's: as a zone name, and nothing is reserved.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ManifestName(String);
+
+impl ManifestName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ManifestName {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        plain_name(text, "a name").map(|()| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ManifestName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+text_type!(
+    ManifestName,
+    "ManifestName",
+    "^[A-Za-z0-9][-_.A-Za-z0-9]{0,62}$",
+    "A name: letters, digits, `-`, `_`, `.`, the first a letter or digit."
+);
 
 text_type!(
     ZoneName,

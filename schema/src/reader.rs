@@ -99,8 +99,29 @@ impl<'b, 'r> Reader<'b, 'r> {
         unique
     }
 
+    /// Notes keys that are there twice, in all maps of a tree that is not decoded here.
+    pub(crate) fn keys_once(&mut self, node: &Node) -> Option<()> {
+        match &node.value {
+            Value::Map(entries) => {
+                let fields = self.unique(entries);
+                let mut whole = (fields.len() == entries.len()).then_some(());
+                for (key, (_, value)) in fields {
+                    whole = self.at(key, |r| r.keys_once(value)).and(whole);
+                }
+                whole
+            }
+            Value::List(items) => {
+                let whole: Vec<_> =
+                    items.iter().enumerate().map(|(i, item)| self.at_index(i, |r| r.keys_once(item))).collect();
+                whole.into_iter().collect()
+            }
+            Value::Broken => None,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => Some(()),
+        }
+    }
+
     /// Notes an unknown key.
-    fn unknown(&mut self, place: Place, key: &str, shape: &'static Shape) {
+    pub(crate) fn unknown(&mut self, place: Place, key: &str, shape: &'static Shape) {
         let all = || shape.names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let no_field = format!("{} has no field `{}`", shape.what, shown(key));
         let (message, help) = if key == "<<" {

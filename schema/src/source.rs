@@ -1,6 +1,9 @@
 //! Places in files, and the report that gathers problems at them. The report is bounded: what is beyond its limit is
 //! counted, not kept, so that a file made to be wrong everywhere costs no more than one that is wrong often.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::load::SourceFile;
 use crate::problem::Problem;
 
@@ -64,9 +67,9 @@ pub(crate) fn push_index(path: &mut String, index: usize) {
 }
 
 /// The problems found so far.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Report<'a> {
-    files: &'a [&'a SourceFile],
+    files: Arc<[&'a SourceFile]>,
     limit: usize,
     problems: Vec<Problem>,
     beyond: usize,
@@ -74,8 +77,34 @@ pub(crate) struct Report<'a> {
 
 impl<'a> Report<'a> {
     /// An empty report about these files that keeps at most `limit` problems.
-    pub(crate) fn new(files: &'a [&'a SourceFile], limit: usize) -> Self {
+    pub(crate) fn new(files: Arc<[&'a SourceFile]>, limit: usize) -> Self {
         Self { files, limit, problems: Vec::new(), beyond: 0 }
+    }
+
+    /// An empty report about the same files.
+    pub(crate) fn emptied(&self) -> Self {
+        Self::new(self.files.clone(), self.limit)
+    }
+
+    /// Takes in what another report found and `seen` does not have yet. `host` is the host for which it was found.
+    pub(crate) fn absorb(&mut self, other: Self, host: Option<&str>, seen: &mut BTreeSet<Problem>) {
+        self.beyond += other.beyond;
+        for problem in other.problems {
+            if !seen.insert(problem.clone()) {
+                continue;
+            }
+            if self.is_full() {
+                self.beyond += 1;
+                continue;
+            }
+            let on = host.map(|host| format!(" (on host `{}`)", shown(host))).unwrap_or_default();
+            self.problems.push(Problem { message: format!("{}{on}", problem.message), ..problem });
+        }
+    }
+
+    /// Whether no further problem is kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.problems.len() >= self.limit
     }
 
     /// Whether no problem was found.
@@ -90,7 +119,7 @@ impl<'a> Report<'a> {
 
     /// Notes a problem.
     pub(crate) fn add(&mut self, at: Spot, message: impl Into<String>, help: impl Into<String>) {
-        if self.problems.len() >= self.limit {
+        if self.is_full() {
             self.beyond += 1;
             return;
         }

@@ -3,14 +3,23 @@
 /// The word of `known` that someone who wrote `word` most likely meant: the same but for case, `-` and `_` (zonecfg
 /// writes `capped-memory`), or off by a typing error or two.
 pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    // Nobody means a field of 10 letters by a word of 40; and comparing costs the product of the lengths.
-    if word.len() > 40 {
-        return None;
+    near(word, known, 1).into_iter().next()
+}
+
+/// The same for several words: the nearest first, at most `most` of them.
+pub(crate) fn near<'k>(word: &str, known: impl IntoIterator<Item = &'k str>, most: usize) -> Vec<&'k str> {
+    // Nobody means a field of 10 letters by a word of 70; and comparing costs the product of the lengths.
+    const LONGEST: usize = 64;
+    if word.len() > LONGEST {
+        return Vec::new();
     }
     let folded = fold(word);
     let allowed = (folded.chars().count() / 3).clamp(1, 3);
-    let distance = |candidate: &'k str| (distance(&folded, &fold(candidate)), candidate);
-    known.into_iter().map(distance).filter(|(distance, _)| *distance <= allowed).min().map(|(_, candidate)| candidate)
+    let short = known.into_iter().filter(|candidate| candidate.len() <= LONGEST);
+    let measured = short.map(|candidate: &'k str| (distance(&folded, &fold(candidate)), candidate));
+    let mut found: Vec<(usize, &str)> = measured.filter(|(distance, _)| *distance <= allowed).collect();
+    found.sort_unstable();
+    found.into_iter().take(most).map(|(_, candidate)| candidate).collect()
 }
 
 /// The letters that count.

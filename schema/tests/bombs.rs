@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use reeve_schema::{Limits, Problem, SourceFile, load};
+use reeve_schema::{HostSelf, Limits, Problem, SourceFile, load};
 
 /// What one file may take. An optimised build is held to the second that reading may cost (it takes a tenth of it);
 /// others are ten times slower.
@@ -14,7 +14,7 @@ const MOST_OF_A_SET: Duration = Duration::from_secs(if cfg!(debug_assertions) { 
 /// Loads files and gives the problems, within the time.
 fn refused(name: &str, files: &[SourceFile]) -> Vec<Problem> {
     let start = Instant::now();
-    let problems = load(files, "/zones", &Limits::default()).expect_err(name);
+    let problems = load(files, &HostSelf::default(), "/zones", &Limits::default()).expect_err(name);
     let took = start.elapsed();
     println!("{name}: {took:?}, {} problems", problems.len());
     let most = if files.len() == 1 { MOST } else { MOST_OF_A_SET };
@@ -118,7 +118,8 @@ fn a_large_sound_set_is_quick() {
     };
     let text: String = (0..5_000).map(zone).collect();
     let start = Instant::now();
-    let set = load(&[SourceFile { path: "all.yaml".into(), text }], "/zones", &Limits::default()).unwrap();
+    let set = load(&[SourceFile { path: "all.yaml".into(), text }], &HostSelf::default(), "/zones", &Limits::default())
+        .unwrap();
     println!("5000 zones: {:?}", start.elapsed());
     assert_eq!(set.zones.len(), 5_000);
     assert!(start.elapsed() < MOST);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use reeve_schema::{Limits, ManifestSet, Problem, Problems, SourceFile, load};
+use reeve_schema::{HostSelf, Limits, ManifestSet, Problem, Problems, SourceFile, load};
 
 /// The default zonepath parent of the tests.
 const ZONEPATHS: &str = "/var/lib/reeve/zonepaths";
@@ -31,7 +31,7 @@ fn yaml_files(folder: &Path) -> Vec<SourceFile> {
 }
 
 fn loaded(files: &[SourceFile]) -> Result<ManifestSet, Vec<Problem>> {
-    load(files, ZONEPATHS, &Limits::default())
+    load(files, &HostSelf::default(), ZONEPATHS, &Limits::default())
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What reading a hostile file may take: one test in a process of its own, because it looks at the process's peak.
 
-use reeve_schema::{Limits, SourceFile, load};
+use reeve_schema::{HostSelf, Limits, SourceFile, load};
 
 /// Bytes that one file may take at its worst, besides the file itself.
 const MOST: u64 = 64 << 20;
@@ -26,7 +26,8 @@ fn no_file_takes_much() {
     ];
     let before = peak();
     for (name, text) in texts {
-        let problems = load(&[SourceFile { path: "bomb.yaml".into(), text }], "/zones", &Limits::default());
+        let problems =
+            load(&[SourceFile { path: "bomb.yaml".into(), text }], &HostSelf::default(), "/zones", &Limits::default());
         assert!(problems.is_err(), "{name}");
         println!("{name}: {} KiB", (peak() - before) >> 10);
         assert!(peak() - before < MOST, "{name} took {} bytes", peak() - before);

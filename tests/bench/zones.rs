@@ -8,7 +8,7 @@ use reeve::pass::{self, Aim, Scope, World};
 use reeve::progress::{Notice, Observer};
 use reeve::supervisor::Zoneadmd;
 use reeve::{Host, Places, desired, walk};
-use reeve_schema::{Limits, ManifestSet, SourceFile};
+use reeve_schema::{HostSelf, Limits, ManifestSet, SourceFile};
 use reeve_state::audit::{self, Permissions};
 use reeve_state::plan::{ZonePlan, request, restart};
 use reeve_state::{Transition, ZoneState};
@@ -114,7 +114,7 @@ pub fn set(manifests: &[Manifest], tree: &Path, places: &Places) -> Result<Manif
         .iter()
         .map(|manifest| SourceFile { path: format!("{}.yaml", manifest.name), text: manifest.text(tree) })
         .collect();
-    reeve_schema::load(&files, &places.zonepaths(), &Limits::default())
+    reeve_schema::load(&files, &HostSelf::default(), &places.zonepaths(), &Limits::default())
         .map_err(|problems| format!("the bench's own manifests: {problems:?}").into())
 }
 

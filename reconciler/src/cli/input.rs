@@ -54,5 +54,5 @@ impl Manifests {
 /// # Errors
 /// As [`Manifests::load`].
 pub fn load(context: &Context, paths: &[PathBuf]) -> Result<ManifestSet, Failure> {
-    Ok(source::load(paths, &context.places.zonepaths())?)
+    Ok(source::load(paths, &context.host_self()?, &context.places.zonepaths())?)
 }

@@ -64,7 +64,7 @@ impl Source {
         Ok(match self {
             Self::Host => None,
             Self::Files(manifests) => Some(manifests.load(context)?),
-            Self::Git(git) => Some(git.load(&context.places.zonepaths())?),
+            Self::Git(git) => Some(git.load(&context.host_self()?, &context.places.zonepaths())?),
         })
     }
 }

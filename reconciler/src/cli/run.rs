@@ -38,7 +38,8 @@ pub fn run(context: &Context, arguments: &Arguments) -> Done {
         None => Box::new(EventLines::new(io::stdout(), context)),
     };
     let teller = Teller::start(display);
-    let options = RunOptions { source, workers: arguments.workers, observer: teller.observer() };
+    let options =
+        RunOptions { source, host: context.host_self()?, workers: arguments.workers, observer: teller.observer() };
     let ended = follow(host, options);
     teller.finish();
     ended.map_err(apply::explain)?;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use reeve::source::{self, LoadError};
-use reeve_schema::{Described, ManifestSet, Problems};
+use reeve::source;
+use reeve_schema::{Catalog, Checked, Described, Limits, Problems};
 
 use super::failure::{Failure, exit};
 use super::output::{self, Format, FormatArguments, List, Table, count};
@@ -20,37 +20,42 @@ pub struct Arguments {
     format: FormatArguments,
 }
 
-/// Says every problem of the manifests, or how many zones they have.
+/// Says every problem of the manifests, for every host that they declare, or how much there is of them.
 pub fn validate(context: &Context, arguments: &Arguments) -> Done {
     let format = arguments.format.format;
-    match source::load(&arguments.paths, &context.places.zonepaths()) {
-        Ok(set) => {
-            right(context, format, &set)?;
+    let files = source::read_all(&arguments.paths)?;
+    match Catalog::read(&files, &Limits::default()).check(&context.places.zonepaths()) {
+        Ok(checked) => {
+            right(context, format, &checked)?;
             Ok(exit::DONE)
         }
-        Err(LoadError::Problems(problems)) => {
-            wrong(format, problems)?;
+        Err(problems) => {
+            wrong(format, Problems(problems))?;
             Ok(exit::ERROR)
         }
-        Err(error) => Err(error.into()),
     }
 }
 
-fn right(context: &Context, format: Format, set: &ManifestSet) -> Result<(), Failure> {
+fn right(context: &Context, format: Format, checked: &Checked) -> Result<(), Failure> {
     match format {
         Format::Json | Format::Yaml => output::print_document(format, &List::<()>::new(Vec::new())),
         _ if context.quiet => Ok(()),
         // As where a folder's name is not the one that was meant.
-        _ if set.zones.is_empty() => {
+        _ if checked.files == 0 => {
             output::complain("there is no manifest: they are in files whose names end in .yaml or .yml");
             Ok(())
         }
         _ => {
-            let mut files: Vec<&str> = set.zones.values().map(|zone| zone.origin.file.as_str()).collect();
-            files.sort_unstable();
-            files.dedup();
-            let (zones, files) = (count(set.zones.len(), "zone"), count(files.len(), "file"));
-            output::print(&format!("{zones} in {files}, no problem\n"))
+            let overlays = match checked.overlays {
+                0 => String::new(),
+                number => format!(" and {}", count(number, "overlay")),
+            };
+            let hosts = match checked.hosts {
+                0 => String::new(),
+                number => format!(", checked for {}", count(number, "host")),
+            };
+            let (zones, files) = (count(checked.zones, "zone"), count(checked.files, "file"));
+            output::print(&format!("{zones}{overlays} in {files}{hosts}, no problem\n"))
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use reeve_schema::HostSelf;
 use reeve_state::wanted::Wanted;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -65,6 +66,8 @@ pub(super) struct Entry {
 /// See the module.
 pub struct Engine {
     pub(super) host: Host,
+    /// Who this host is, for selectors and overlays.
+    pub(super) me: HostSelf,
     pub(super) world: World,
     pub(super) zones: BTreeMap<String, Entry>,
     pub(super) around: Surroundings,
@@ -91,6 +94,7 @@ impl Engine {
         let around = Surroundings { host: host.clone(), tell, observer, up, down };
         Self {
             host,
+            me: HostSelf::default(),
             world,
             zones: BTreeMap::new(),
             around,
@@ -194,9 +198,9 @@ impl Engine {
 
     /// Reads the manifests again. What has a problem is told and changes nothing.
     pub(super) async fn reload(&mut self, source: &std::path::Path) {
-        let (path, places) = (source.to_owned(), self.host.places().clone());
+        let (path, places, me) = (source.to_owned(), self.host.places().clone(), self.me.clone());
         let loaded = tokio::task::spawn_blocking(move || {
-            source::load(&[path], &places.zonepaths()).map(|set| crate::desired::wanted(&set, &places))
+            source::load(&[path], &me, &places.zonepaths()).map(|set| crate::desired::wanted(&set, &places))
         });
         match loaded.await {
             Ok(Ok(wanted)) => self.accept(wanted),

@@ -3,13 +3,19 @@
 //! between zones need not wait until every zone is right.
 
 mod configuration;
+mod host;
 mod init;
 mod network;
+mod overlay;
 mod resource;
+mod selector;
 mod storage;
 mod zone;
 
+use std::collections::BTreeMap;
+
 use crate::address::Mac;
+use crate::manifest::HostSelector;
 use crate::name::{LinkName, ZoneName};
 use crate::node::{Node, Value};
 use crate::path;
@@ -20,23 +26,50 @@ use crate::source::{Spot, shown};
 use crate::text::TextError;
 
 pub(crate) use configuration::configuration;
-pub(crate) use zone::document;
+pub(crate) use host::host;
+pub(crate) use overlay::{OverlayEntry, overlay};
+pub(crate) use zone::zone;
 
-/// What the zones of a set must not have in common, each with its place.
-#[derive(Debug, Default)]
+/// What a zone must not have in common with the others of its host, each with its place.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
-    /// Every name.
-    pub names: Vec<(ZoneName, Spot)>,
-    /// Zonepaths that a manifest names, with the index of the zone's name in `names`.
-    pub zonepaths: Vec<(String, Option<usize>, Spot)>,
-    /// Which of `names` have no zonepath of their own.
-    pub default_zonepaths: Vec<usize>,
+    /// The name.
+    pub name: Option<(ZoneName, Spot)>,
+    /// On which hosts the zone is.
+    pub hosts: On,
+    /// The zonepath, if the manifest names one.
+    pub zonepath: Option<(String, Spot)>,
+    /// Whether the manifest names none.
+    pub default_zonepath: bool,
     /// Every address, with the bridge it is on.
     pub addresses: Vec<(LinkName, std::net::IpAddr, Spot)>,
     /// Every hardware address, with the bridge it is on.
     pub macs: Vec<(LinkName, Mac, Spot)>,
-    /// Directories of the host that zones share or copy.
+    /// Directories of the host that the zone shares or copies.
     pub host_directories: Vec<(String, Spot)>,
+}
+
+/// On which hosts a zone is.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum On {
+    /// On every one.
+    #[default]
+    Every,
+    /// On these.
+    Those(HostSelector),
+    /// What is written has a problem.
+    Broken,
+}
+
+impl On {
+    /// Whether a host with these labels has the zone.
+    pub(crate) fn has(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Those(selector) => selector.matches(name, labels),
+            Self::Broken => false,
+        }
+    }
 }
 
 /// What a document can be, by its `kind`.
@@ -44,18 +77,26 @@ pub(crate) struct Facts {
 pub(crate) enum Document {
     /// A zone.
     Zone,
+    /// A host that the set knows.
+    Host,
+    /// An overlay.
+    Overlay,
     /// A host's configuration, which is no manifest.
     Configuration,
 }
 
 impl Document {
+    /// Those that a set of manifests has.
+    pub(crate) const MANIFESTS: [Self; 3] = [Self::Zone, Self::Host, Self::Overlay];
     /// Every one.
-    const ALL: [Self; 2] = [Self::Zone, Self::Configuration];
+    const ALL: [Self; 4] = [Self::Zone, Self::Host, Self::Overlay, Self::Configuration];
 
     /// As `kind` has it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Zone => "Zone",
+            Self::Host => "Host",
+            Self::Overlay => "Overlay",
             Self::Configuration => "Configuration",
         }
     }
@@ -126,7 +167,7 @@ fn found(value: &Node) -> Option<String> {
 pub(crate) const HOST_LABEL: &str = "reeve.dev/host";
 
 /// Decodes the labels of a host. What begins with `reeve.dev/` is Reeve's own to give.
-fn labels(r: &mut Reader, node: &Node) -> Option<std::collections::BTreeMap<String, String>> {
+fn labels(r: &mut Reader, node: &Node) -> Option<BTreeMap<String, String>> {
     r.text_map(node, |key| {
         note_key(key)?;
         match key {
@@ -150,7 +191,7 @@ fn note_key(key: &str) -> Result<(), TextError> {
 
 /// Every map that the decoder reads, by the document that it is in.
 #[cfg(test)]
-pub(crate) const SHAPES: [(Document, &[&Shape]); 2] = [
+pub(crate) const SHAPES: [(Document, &[&Shape]); 4] = [
     (
         Document::Zone,
         &[
@@ -165,6 +206,21 @@ pub(crate) const SHAPES: [(Document, &[&Shape]); 2] = [
             &resource::CAPPED_MEMORY,
             &resource::CAPPED_CPU,
             &init::INIT,
+            &selector::HOSTS,
+            &selector::REQUIREMENT,
+        ],
+    ),
+    (Document::Host, &[&host::HOST, &host::METADATA]),
+    (
+        Document::Overlay,
+        &[
+            &overlay::OVERLAY,
+            &overlay::METADATA,
+            &overlay::SPEC,
+            &overlay::PATCH,
+            &selector::HOSTS,
+            &selector::ZONES,
+            &selector::REQUIREMENT,
         ],
     ),
     (
@@ -189,11 +245,12 @@ pub(crate) const SHAPES: [(Document, &[&Shape]); 2] = [
 type Words = (Document, &'static str, fn() -> Vec<&'static str>);
 /// See [`Words`].
 #[cfg(test)]
-pub(crate) const WORDS: [Words; 5] = [
+pub(crate) const WORDS: [Words; 6] = [
     (Document::Zone, "DesiredState", || zone::STATES.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "Deletion", || zone::DELETIONS.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "FsType", || storage::TYPES.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "Restart", || init::RESTARTS.iter().map(|(word, _)| *word).collect()),
+    (Document::Overlay, "Operator", || selector::OPERATORS.iter().map(|(word, _)| *word).collect()),
     (Document::Configuration, "VerifyMode", || configuration::VERIFY_MODES.iter().map(|(word, _)| *word).collect()),
 ];
 

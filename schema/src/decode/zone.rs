@@ -1,7 +1,7 @@
 //! Decodes the document, its metadata and the fields of `spec` that belong to no resource.
 
-use super::{Document, Facts, absolute, head, init, network, note_key, resource, storage};
-use crate::manifest::{ApiVersion, Deletion, DesiredState, Kind, Metadata, Root, Zone, ZoneSpec};
+use super::{Document, Facts, On, absolute, init, network, note_key, resource, selector, storage};
+use crate::manifest::{ApiVersion, Deletion, DesiredState, HostSelector, Kind, Metadata, Root, Zone, ZoneSpec};
 use crate::name::ZoneName;
 use crate::node::Node;
 use crate::path;
@@ -36,6 +36,7 @@ pub(super) const SPEC: Shape = Shape {
     fields: &[
         must("root", "{hostUsr: {}}"),
         may("state", "running"),
+        may("hosts", "{names: [web1, web2]}"),
         may("zonepath", "/zones/web"),
         may("fs", "[{dir: /data, type: tmpfs}]"),
         may("net", "[{physical: reeve0, address: 10.77.0.10/24}]"),
@@ -56,7 +57,6 @@ pub(super) const SPEC: Shape = Shape {
         "device",
         "drift",
         "health",
-        "hosts",
         "pool",
         "rctl",
         "security",
@@ -79,46 +79,37 @@ pub(super) const STATES: [(&str, DesiredState); 3] =
 pub(super) const DELETIONS: [(&str, Deletion); 3] =
     [("halt", Deletion::Halt), ("keep", Deletion::Keep), ("delete", Deletion::Delete)];
 
-/// Reads one document. `None` if it has a problem; `facts` gets what could be read either way.
-pub(crate) fn document(node: &Node, report: &mut Report, facts: &mut Facts) -> Option<Zone> {
+/// Reads a zone's document. `None` if it has a problem; `facts` gets what could be read either way.
+pub(crate) fn zone(node: &Node, report: &mut Report, facts: &mut Facts) -> Option<Zone> {
     let mut r = Reader::new(report, Document::Zone.as_str());
-    head(&mut r, node, &[Document::Zone])?;
     let map = r.object(node, &ZONE)?;
     let metadata = map.required(&mut r, "metadata", |r, node| metadata(r, node, facts));
-    let name = metadata.as_ref().and_then(|read| read.name);
-    let spec = map.required(&mut r, "spec", |r, node| spec(r, node, name, facts));
+    let spec = map.required(&mut r, "spec", |r, node| spec(r, node, facts));
     let (api_version, kind) = (ApiVersion::V1Alpha1, Kind::Zone);
     let whole = map.key("apiVersion").is_some() && map.key("kind").is_some();
-    let zone = Zone { api_version, kind, metadata: metadata?.whole?, spec: spec? };
+    let zone = Zone { api_version, kind, metadata: metadata?, spec: spec? };
     whole.then_some(zone)
 }
 
-/// What could be read of the metadata: the name also if something beside it is wrong.
-struct Read {
-    name: Option<usize>,
-    whole: Option<Metadata>,
-}
-
-/// Decodes `metadata`; the name goes into `facts`, and its index there comes back.
-fn metadata(r: &mut Reader, node: &Node, facts: &mut Facts) -> Option<Read> {
+/// Decodes `metadata`; the name goes into `facts` also if something beside it is wrong.
+fn metadata(r: &mut Reader, node: &Node, facts: &mut Facts) -> Option<Metadata> {
     let map = r.object(node, &METADATA)?;
     let name: Option<ZoneName> = map.required(r, "name", |r, node| {
         let name = r.parsed::<ZoneName>(node)?;
-        facts.names.push((name.clone(), r.spot(node.place)));
+        facts.name = Some((name.clone(), r.spot(node.place)));
         Some(name)
     });
-    let index = name.is_some().then(|| facts.names.len() - 1);
     let labels = map.or_default(r, "labels", |r, node| r.text_map(node, note_key));
     let annotations = map.or_default(r, "annotations", |r, node| r.text_map(node, note_key));
-    let whole = || Some(Metadata { name: name?, labels: labels?, annotations: annotations? });
-    Some(Read { name: index, whole: whole() })
+    Some(Metadata { name: name?, labels: labels?, annotations: annotations? })
 }
 
 /// Decodes `spec`.
-fn spec(r: &mut Reader, node: &Node, name: Option<usize>, facts: &mut Facts) -> Option<ZoneSpec> {
+fn spec(r: &mut Reader, node: &Node, facts: &mut Facts) -> Option<ZoneSpec> {
     let map = r.object(node, &SPEC)?;
     let state = map.or_default(r, "state", |r, node| r.choice(node, "state to ask for", &STATES));
-    let zonepath = zonepath(r, &map, name, facts);
+    let hosts = hosts(r, &map, facts);
+    let zonepath = zonepath(r, &map, facts);
     let root = map.required(r, "root", |r, node| storage::root(r, node, facts));
     let host_usr = map.node("root").is_some_and(storage::is_host_usr);
     let fs = map.or_default(r, "fs", |r, node| storage::file_systems(r, node, host_usr, facts));
@@ -133,6 +124,7 @@ fn spec(r: &mut Reader, node: &Node, name: Option<usize>, facts: &mut Facts) -> 
     let root: Root = root?;
     Some(ZoneSpec {
         state: state?,
+        hosts: hosts?,
         zonepath: zonepath?,
         root,
         fs: fs?,
@@ -147,6 +139,16 @@ fn spec(r: &mut Reader, node: &Node, name: Option<usize>, facts: &mut Facts) -> 
     })
 }
 
+/// Decodes `hosts` and notes it for the selection.
+#[allow(clippy::option_option, reason = "as Object::optional")]
+fn hosts(r: &mut Reader, map: &Object, facts: &mut Facts) -> Option<Option<HostSelector>> {
+    const EVERY: &str = "`names: [web1]` or `matchLabels: {site: berlin}`; for every host, no `hosts`";
+    facts.hosts = On::Broken;
+    let hosts = map.optional(r, "hosts", |r, node| selector::hosts(r, node, EVERY))?;
+    facts.hosts = hosts.clone().map_or(On::Every, On::Those);
+    Some(hosts)
+}
+
 /// Places of the host that are nobody's zonepath.
 const NO_ZONEPATH: [&str; 17] = [
     "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root", "/run", "/sbin", "/sys",
@@ -155,10 +157,8 @@ const NO_ZONEPATH: [&str; 17] = [
 
 /// Decodes `zonepath` and notes it, or that there is none, for the comparison between zones.
 #[allow(clippy::option_option, reason = "as Object::optional")]
-fn zonepath(r: &mut Reader, map: &Object, name: Option<usize>, facts: &mut Facts) -> Option<Option<String>> {
-    if map.key("zonepath").is_none() {
-        facts.default_zonepaths.extend(name);
-    }
+fn zonepath(r: &mut Reader, map: &Object, facts: &mut Facts) -> Option<Option<String>> {
+    facts.default_zonepath = map.key("zonepath").is_none();
     map.optional(r, "zonepath", |r, node| {
         let zonepath = absolute(r, node)?;
         let virtual_place = ["/dev", "/proc", "/sys"].iter().find(|place| path::within(&zonepath, place));
@@ -169,7 +169,7 @@ fn zonepath(r: &mut Reader, map: &Object, name: Option<usize>, facts: &mut Facts
             return None;
         }
         let spot: Spot = r.spot(node.place);
-        facts.zonepaths.push((zonepath.clone(), name, spot));
+        facts.zonepath = Some((zonepath.clone(), spot));
         Some(zonepath)
     })
 }

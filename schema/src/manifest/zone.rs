@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CappedCpu, CappedMemory, Fs, Init, Net, Root};
+use super::{CappedCpu, CappedMemory, Fs, HostSelector, Init, Net, Root};
 use crate::name::{Hostname, ZoneName};
 
 /// The version of the manifest's form.
@@ -21,7 +21,7 @@ pub enum ApiVersion {
 /// What kind of thing a document describes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Kind {
-    /// A zone, the only kind so far.
+    /// A zone.
     #[default]
     Zone,
 }
@@ -82,6 +82,9 @@ pub struct ZoneSpec {
     /// The state in which the zone is kept.
     #[serde(default)]
     pub state: DesiredState,
+    /// On which hosts the zone is; default: on every one. It decides nothing else: what is loaded for a host has it no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<HostSelector>,
     /// The zone's folder on the host, an absolute path; default: a folder of the zone's name below the state folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^/"))]

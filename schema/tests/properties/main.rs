@@ -5,7 +5,7 @@ mod json_schema;
 mod zones;
 
 use proptest::prelude::*;
-use reeve_schema::{Described, Limits, Problems, SourceFile, Zone, json_schema as schema_of, load};
+use reeve_schema::{Described, HostSelf, Limits, Problems, SourceFile, Zone, json_schema as schema_of, load};
 
 fn file(text: &str) -> SourceFile {
     SourceFile { path: "a.yaml".into(), text: text.into() }
@@ -13,7 +13,7 @@ fn file(text: &str) -> SourceFile {
 
 /// The one zone of a text.
 fn one(text: &str) -> Zone {
-    let set = load(&[file(text)], "/zones", &Limits::default());
+    let set = load(&[file(text)], &HostSelf::default(), "/zones", &Limits::default());
     let set = set.unwrap_or_else(|problems| panic!("{}\n{text}", Problems(problems)));
     set.zones.into_values().next().expect("a zone").zone
 }
@@ -80,7 +80,7 @@ fn piece() -> impl Strategy<Value = String> {
 
 /// Every problem must stand in the text, on the line that it says.
 fn check_places(text: &str) {
-    let Err(problems) = load(&[file(text)], "/zones", &Limits::default()) else { return };
+    let Err(problems) = load(&[file(text)], &HostSelf::default(), "/zones", &Limits::default()) else { return };
     assert!(!problems.is_empty());
     for problem in &problems {
         let shown = problem.to_string();

@@ -148,6 +148,7 @@ pub fn zone() -> impl Strategy<Value = Zone> {
         let capped_cpu = cpu.map(|ncpus| CappedCpu { ncpus });
         let spec = ZoneSpec {
             state,
+            hosts: None,
             zonepath,
             root,
             fs,
