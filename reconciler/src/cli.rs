@@ -17,6 +17,7 @@ mod logs;
 mod output;
 mod plan;
 mod progress;
+mod render;
 mod run;
 mod safe_text;
 mod terminal;
@@ -93,6 +94,8 @@ impl Global {
 enum Command {
     /// Check manifests: every problem at once, with its place and what would be right
     Validate(validate::Arguments),
+    /// Print what a host gets of a set of manifests, and what overlays made of it
+    Render(render::Arguments),
     /// Show what would be done, step by step, and what it costs; changes nothing
     Plan(plan::Arguments),
     /// Show what differs between the manifests and the host, and why; changes nothing
@@ -218,6 +221,7 @@ fn dispatch(context: &Context, global: &Global, command: Command) -> Done {
     use reeve::Goal;
     match command {
         Command::Validate(arguments) => validate::validate(context, &arguments),
+        Command::Render(arguments) => render::render(context, &arguments),
         Command::Plan(arguments) => plan::plan(context, &arguments),
         Command::Diff(arguments) => diff::diff(context, &arguments),
         Command::Apply(arguments) => apply::apply(context, &arguments),

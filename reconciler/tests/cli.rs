@@ -62,6 +62,61 @@ fn right_manifests_are_counted() {
     assert_eq!(String::from_utf8_lossy(&list.stdout), "formatVersion: \"1\"\nitems: []\n");
 }
 
+/// The set of two hosts, as the golden files name it.
+const FLEET: &str = "../../../examples/fleet";
+
+#[test]
+fn a_host_is_shown_what_it_gets_and_from_where() {
+    expect("render.yaml", &run(&["render", FLEET, "--host", "web2"]));
+    expect("render.json", &run(&["render", FLEET, "--host", "web2", "-o", "json"]));
+    let output = run(&["validate", FLEET]);
+    let said = "2 zones and 1 overlay in 4 files, checked for 2 hosts, no problem\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), said);
+    // The label of the command line stands before that of the manifest.
+    let moved = run(&["render", FLEET, "--host", "web1", "--label", "site=paris"]);
+    assert!(String::from_utf8_lossy(&moved.stdout).contains("SITE: paris # "), "{moved:?}");
+    let unknown = run(&["render", FLEET, "--host", "web"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("did you mean web1, web2?"), "{unknown:?}");
+    let said = run(&["render", FLEET, "--host", "web", "--label", "role=front"]);
+    assert!(String::from_utf8_lossy(&said.stdout).contains("name: shop"), "{said:?}");
+    assert_eq!(code(&["render", FLEET, "--host", "web_", "--label", "role=front"]), 1);
+    assert_eq!(code(&["render", FLEET, "--host", "web1", "--label", "role"]), 1);
+    assert_eq!(code(&["render", FLEET]), 1);
+}
+
+#[test]
+fn the_host_that_the_configuration_names_is_planned_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config.yaml");
+    let config = path.to_str().expect("UTF-8");
+    let write = |spec: &str| {
+        let text = format!("apiVersion: reeve.dev/v1alpha1\nkind: Configuration\nspec: {spec}\n");
+        std::fs::write(&path, text).expect("write the configuration");
+    };
+    let nothing = folder.path().join("nothing");
+    std::fs::create_dir(&nothing).expect("a folder");
+    let plan = |arguments: &[&str]| {
+        let nothing = nothing.to_str().expect("UTF-8");
+        let output = run(&[arguments, &["plan", "--from", nothing, FLEET, "-o", "json"]].concat());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    write("{host: {name: web2}}");
+    let zones = |text: &str| ["backup", "shop"].map(|zone| text.contains(&format!("\"name\": \"{zone}\"")));
+    assert_eq!(zones(&plan(&["--config", config])), [true, true]);
+    assert_eq!(zones(&plan(&[])), [false, false], "no host of this name");
+    write("{host: {name: other, labels: {role: front}}}");
+    assert_eq!(zones(&plan(&["--config", config])), [false, true]);
+    let by_variable =
+        reeve().env("REEVE_CONFIG", config).args(["plan", "--from", "old", FLEET]).output().expect("reeve starts");
+    assert!(String::from_utf8_lossy(&by_variable.stdout).contains("shop"), "{by_variable:?}");
+    write("{host: {nmae: web2}}");
+    let output = run(&["--config", config, "plan", "--from", "old", FLEET]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `name`?"), "{output:?}");
+    assert_eq!(code(&["--config", "no/such/file", "plan", "--from", "old", FLEET]), 1);
+}
+
 #[test]
 fn a_plan_between_manifests_needs_no_host() {
     let between = ["plan", "--from", "old", "--to", "new"];

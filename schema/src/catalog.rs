@@ -282,8 +282,9 @@ impl<'f> Catalog<'f> {
         trees
     }
 
-    /// The labels that selectors see of a host.
-    fn labels(&self, host: &HostSelf) -> BTreeMap<String, String> {
+    /// The labels that selectors see of a host: its own, those of its Host manifest, and `reeve.dev/host`.
+    #[must_use]
+    pub fn labels(&self, host: &HostSelf) -> BTreeMap<String, String> {
         let mut labels = self.hosts.get(&host.name).map(|(labels, _)| labels.clone()).unwrap_or_default();
         labels.extend(host.labels.clone());
         labels.insert(HOST_LABEL.to_owned(), host.name.clone());
