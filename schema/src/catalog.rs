@@ -15,7 +15,7 @@ use crate::digest::digest;
 use crate::load::{Limits, LoadedZone, ManifestSet, Origin, SourceFile, small_enough};
 use crate::manifest::Zone;
 use crate::merge;
-use crate::node::{Node, Value, documents};
+use crate::node::{Key, Node, Value, documents};
 use crate::problem::Problem;
 use crate::reader::Reader;
 use crate::source::{Place, Report, Spot};
@@ -25,6 +25,8 @@ use crate::suggest;
 const HOSTS_MAX: usize = 10_000;
 /// The most overlays of a set: each is compared with every zone.
 const OVERLAYS_MAX: usize = 1000;
+/// The most comparisons of zones with what overlays name. (1000 overlays with 10 names each, and 20000 zones.)
+const COMPARISONS_MAX: usize = 200_000_000;
 
 /// Who a host is, for selectors: its name, and the labels that its own configuration gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,8 +91,29 @@ struct Member<'c> {
     index: usize,
     zone: Option<Cow<'c, Zone>>,
     facts: Cow<'c, Facts>,
-    /// The tree and the patch that it came from, where it was patched.
+    /// The tree and the patch that it came from, where it was patched and they are kept.
     patched: Option<(Node, Node)>,
+}
+
+/// The patches of one host's zones.
+#[derive(Default)]
+struct Patches {
+    /// By the overlays that they are of.
+    combined: BTreeMap<Vec<usize>, Combined>,
+    /// How much was put into zones so far, as [`merge::weight`] counts.
+    weight: usize,
+    /// Whether patched trees are kept.
+    keep: bool,
+}
+
+/// What several overlays set together.
+struct Combined {
+    /// How much it puts into a zone.
+    weight: usize,
+    /// The patch, from the top of a zone's document on. Where they contradict each other, what the first sets.
+    document: Node,
+    /// Fields that two set to different values, with both places.
+    conflicts: Vec<(String, Place, Place)>,
 }
 
 impl<'f> Catalog<'f> {
@@ -141,7 +164,7 @@ impl<'f> Catalog<'f> {
     /// Every problem of the set and of this host's part of it, sorted by place. Nothing of a set that has one may be applied.
     pub fn for_host(&self, host: &HostSelf, zonepaths: &str) -> Result<ManifestSet, Vec<Problem>> {
         let mut report = self.report.clone();
-        let members = self.members(host, zonepaths, &mut report, |_| true);
+        let members = self.members(host, zonepaths, false, &mut report, |_| true);
         if !report.is_empty() {
             return Err(report.finish());
         }
@@ -162,14 +185,14 @@ impl<'f> Catalog<'f> {
         let mut report = self.report.clone();
         let mut seen = BTreeSet::new();
         let mut one = self.report.emptied();
-        self.members(&HostSelf::default(), zonepaths, &mut one, |facts| matches!(facts.hosts, On::Every));
+        self.members(&HostSelf::default(), zonepaths, false, &mut one, |facts| matches!(facts.hosts, On::Every));
         report.absorb(one, None, &mut seen);
         for name in self.hosts.keys() {
             if report.is_full() {
                 break;
             }
             let mut one = self.report.emptied();
-            self.members(&HostSelf::named(name), zonepaths, &mut one, |_| true);
+            self.members(&HostSelf::named(name), zonepaths, false, &mut one, |_| true);
             report.absorb(one, Some(name), &mut seen);
         }
         if !report.is_empty() {
@@ -225,6 +248,17 @@ impl<'f> Catalog<'f> {
             let message = format!("the set has more than {OVERLAYS_MAX} overlays");
             self.report.add(entry.name_spot.clone(), message, "fewer overlays, each for more zones or hosts");
             self.overlays.truncate(OVERLAYS_MAX);
+        }
+        let comparisons: usize = self.overlays.iter().map(|entry| entry.zones.comparisons()).sum();
+        if let (true, Some(entry)) =
+            (comparisons.saturating_mul(self.zones.len()) > COMPARISONS_MAX, self.overlays.first())
+        {
+            let zones = self.zones.len();
+            let message = format!("the overlays name {comparisons} things that {zones} zones are compared with");
+            let help = "labels instead of names, or fewer zones in one set";
+            self.report.add(entry.zones_spot.clone(), message, help);
+            self.overlays.clear();
+            return;
         }
         let mut first: BTreeMap<&str, &Spot> = BTreeMap::new();
         // A zone that is there and has a problem may be the one that is meant.
@@ -291,20 +325,25 @@ impl<'f> Catalog<'f> {
         labels
     }
 
-    /// The zones of a host that `which` lets through, patched and checked with each other.
+    /// The zones of a host that `which` lets through, patched and checked with each other; with `keep` those that were
+    /// patched keep the tree and the patch.
     fn members(
         &self,
         host: &HostSelf,
         zonepaths: &str,
+        keep: bool,
         report: &mut Report<'f>,
         which: impl Fn(&Facts) -> bool,
     ) -> Vec<Member<'_>> {
         let labels = self.labels(host);
-        let overlays: Vec<&OverlayEntry> =
-            self.overlays.iter().filter(|overlay| overlay.hosts.matches(&host.name, &labels)).collect();
+        let overlays = self.overlays.iter().enumerate();
+        let here = overlays.filter(|(_, overlay)| overlay.hosts.matches(&host.name, &labels));
+        let overlays: Vec<usize> = here.map(|(index, _)| index).collect();
+        let mut patches = Patches { keep, ..Patches::default() };
         let zones = self.zones.iter().enumerate();
         let here = zones.filter(|(_, entry)| which(&entry.facts) && entry.facts.hosts.has(&host.name, &labels));
-        let members: Vec<Member> = here.map(|(index, entry)| self.member(index, entry, &overlays, report)).collect();
+        let members: Vec<Member> =
+            here.map(|(index, entry)| self.member(index, entry, &overlays, &mut patches, report)).collect();
         let facts: Vec<&Facts> = members.iter().map(|member| member.facts.as_ref()).collect();
         check::between_zones(&facts, zonepaths, report);
         members
@@ -315,62 +354,77 @@ impl<'f> Catalog<'f> {
         &self,
         index: usize,
         entry: &'c ZoneEntry,
-        overlays: &[&OverlayEntry],
+        overlays: &[usize],
+        patches: &mut Patches,
         report: &mut Report<'f>,
     ) -> Member<'c> {
-        let plain = |zone| Member { index, zone, facts: Cow::Borrowed(&entry.facts), patched: None };
-        let Some(zone) = &entry.zone else { return plain(None) };
-        let of_zone = overlays.iter().filter(|overlay| overlay.zones.matches(zone.name(), &zone.metadata.labels));
-        let patches: Vec<&OverlayEntry> = of_zone.copied().collect();
-        let (Some(tree), [_, ..]) = (self.trees.get(&index), patches.as_slice()) else {
+        let plain = |zone| Member { index, zone, facts: Cow::Borrowed(&*entry.facts), patched: None };
+        let Some(zone) = entry.zone.as_deref() else { return plain(None) };
+        let of_zone = |overlay: &&usize| self.overlays[**overlay].zones.matches(zone.name(), &zone.metadata.labels);
+        let mine: Vec<usize> = overlays.iter().filter(of_zone).copied().collect();
+        let (Some(tree), [first, others @ ..]) = (self.trees.get(&index), mine.as_slice()) else {
             return plain(Some(Cow::Borrowed(zone)));
         };
-        let Some(patch) = self.one_patch(entry, zone, tree, &patches, report) else { return plain(None) };
-        let merged = merge::patched(Some(tree), &patch);
+        // Most zones have the overlays of others.
+        if !patches.combined.contains_key(&mine) {
+            patches.combined.insert(mine.clone(), self.combine(*first, others));
+        }
+        let patch = &patches.combined[&mine];
+        // A long text in an overlay would come as often as there are zones.
+        let before = patches.weight;
+        patches.weight = before.saturating_add(patch.weight);
+        if patches.weight > self.limits.set_bytes {
+            if before <= self.limits.set_bytes {
+                let most = self.limits.set_bytes;
+                let message = format!("what overlays put into the zones of one host is more than {most} bytes");
+                let spot = self.overlays[*first].zones_spot.clone();
+                report.add(spot, message, "shorter values, or overlays for fewer zones");
+            }
+            return plain(None);
+        }
+        if !self.fits(entry, zone, tree, patch, report) {
+            return plain(None);
+        }
+        let merged = merge::patched(Some(tree), &patch.document);
         let mut facts = Facts::default();
         let zone = decode::zone(&merged, report, &mut facts);
-        Member { index, zone: zone.map(Cow::Owned), facts: Cow::Owned(facts), patched: Some((merged, patch)) }
+        let patched = patches.keep.then(|| (merged, patch.document.clone()));
+        Member { index, zone: zone.map(Cow::Owned), facts: Cow::Owned(facts), patched }
     }
 
-    /// The patches of a zone as one, from the top of the document on. `None` if they contradict each other, or set what is
-    /// not there.
-    fn one_patch(
-        &self,
-        entry: &ZoneEntry,
-        zone: &Zone,
-        tree: &Node,
-        overlays: &[&OverlayEntry],
-        report: &mut Report<'f>,
-    ) -> Option<Node> {
-        let name = zone.name();
-        let defaults = serde_json::to_value(&zone.spec).ok();
-        let spec = entry_of(tree, "spec");
-        let mut problems = Vec::new();
-        for overlay in overlays {
-            merge::missing(&overlay.patch, spec, defaults.as_ref(), "spec", &mut |place, field| {
-                let origin = self.origin(entry.place);
-                let message = format!("zone `{name}` has no `{field}` that the overlay could change");
-                let help = format!("write it in the zone's manifest first: {}:{}", origin.file, origin.line);
-                problems.push((Spot { place, field: format!("spec.patch.{field}") }, message, help));
-            });
-        }
-        let (first, others) = overlays.split_first()?;
-        let mut all = first.patch.clone();
+    /// Several patches as one.
+    fn combine(&self, first: usize, others: &[usize]) -> Combined {
+        let mut spec = self.overlays[first].patch.clone();
+        let mut conflicts = Vec::new();
         for overlay in others {
-            merge::combine(&mut all, &overlay.patch, "spec", &mut |field, earlier, later| {
-                let spot = |place, field| Spot { place, field };
-                let other = self.overlay_at(earlier).unwrap_or_default();
-                let place = check::place(report, &spot(earlier, String::new()));
-                let message =
-                    format!("the overlay `{other}` sets `{field}` of zone `{name}` to another value: {place}");
-                let help = "one of the two, or selectors by which no host has both";
-                problems.push((spot(later, format!("spec.patch.{field}")), message, help.to_owned()));
-            });
+            let tell = &mut |field, earlier, later| conflicts.push((field, earlier, later));
+            merge::combine(&mut spec, &self.overlays[*overlay].patch, "spec", tell);
         }
-        let whole = problems.is_empty();
-        problems.into_iter().for_each(|(spot, message, help)| report.add(spot, message, help));
-        let key = crate::node::Key { place: all.place, text: "spec".to_owned() };
-        whole.then(|| Node { place: all.place, value: Value::Map(vec![(key, all)]) })
+        let weight = merge::weight(&spec);
+        let key = Key { place: spec.place, text: "spec".to_owned() };
+        Combined { weight, document: Node { place: spec.place, value: Value::Map(vec![(key, spec)]) }, conflicts }
+    }
+
+    /// Whether a patch can be a zone's: it does not contradict itself, and sets only what is there. Notes why not.
+    fn fits(&self, entry: &ZoneEntry, zone: &Zone, tree: &Node, patch: &Combined, report: &mut Report<'f>) -> bool {
+        let name = zone.name();
+        let mut fits = patch.conflicts.is_empty();
+        for (field, earlier, later) in &patch.conflicts {
+            let other = self.overlay_at(*earlier).unwrap_or_default();
+            let place = check::place(report, &Spot { place: *earlier, field: String::new() });
+            let message = format!("the overlay `{other}` sets `{field}` of zone `{name}` to another value: {place}");
+            let help = "one of the two, or selectors by which no host has both";
+            report.add(Spot { place: *later, field: format!("spec.patch.{field}") }, message, help);
+        }
+        let defaults = serde_json::json!({ "spec": zone.spec });
+        merge::missing(&patch.document, Some(tree), Some(&defaults), "", &mut |place, field| {
+            let origin = self.origin(entry.place);
+            let message = format!("zone `{name}` has no `{field}` that the overlay could change");
+            let help = format!("write it in the zone's manifest first: {}:{}", origin.file, origin.line);
+            report.add(Spot { place, field: format!("spec.patch.{field}") }, message, help);
+            fits = false;
+        });
+        fits
     }
 
     /// Where a document begins.
@@ -383,14 +437,6 @@ impl<'f> Catalog<'f> {
         let (start, overlay) = self.starts.range(..=place).next_back()?;
         let overlay = (*overlay).filter(|_| start.file == place.file)?;
         self.overlays.get(overlay).map(|overlay| overlay.name.as_str())
-    }
-}
-
-/// The value of a key of a map.
-fn entry_of<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
-    match &node.value {
-        Value::Map(entries) => entries.iter().find(|(k, _)| k.text == key).map(|(_, value)| value),
-        _ => None,
     }
 }
 

@@ -108,6 +108,18 @@ fn same(a: &Node, b: &Node) -> bool {
     }
 }
 
+/// How much a tree is: the bytes of its texts, and of each key and value what it takes to keep one.
+pub(crate) fn weight(node: &Node) -> usize {
+    const EACH: usize = 64;
+    let inner: usize = match &node.value {
+        Value::Text(text) | Value::Number(text) => text.len(),
+        Value::List(items) => items.iter().map(weight).sum(),
+        Value::Map(entries) => entries.iter().map(|(key, value)| key.text.len() + EACH + weight(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Broken => 0,
+    };
+    EACH + inner
+}
+
 /// Every value of a tree that is no map with something in it, with the keys that lead there.
 pub(crate) fn leaves<'n>(node: &'n Node, path: &mut Vec<&'n str>, tell: &mut impl FnMut(&[&'n str], &'n Node)) {
     match &node.value {

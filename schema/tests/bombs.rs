@@ -124,3 +124,49 @@ fn a_large_sound_set_is_quick() {
     assert_eq!(set.zones.len(), 5_000);
     assert!(start.elapsed() < MOST);
 }
+
+/// As many overlays as there may be, all of them for all zones: what one host gets is still read in bounded time.
+#[test]
+fn overlays_upon_overlays() {
+    let head = "---\napiVersion: reeve.dev/v1alpha1\n";
+    let zone = |i: usize| {
+        format!(
+            "{head}kind: Zone\nmetadata: {{name: z{i}, labels: {{a: b}}}}\nspec: {{root: {{hostUsr: {{}}}}, cpuShares: 9}}\n"
+        )
+    };
+    let overlay = |i: usize| {
+        let patch = "patch: {spec: {cpuShares: 10, init: {haltTimeout: 1s}}}";
+        let selectors = "hosts: {names: [h]}, zones: {matchLabels: {a: b}}";
+        format!("{head}kind: Overlay\nmetadata: {{name: o{i}}}\nspec: {{{selectors}, {patch}}}\n")
+    };
+    let files = [
+        SourceFile { path: "zones.yaml".into(), text: (0..2_000).map(zone).collect() },
+        SourceFile { path: "overlays.yaml".into(), text: (0..1_000).map(overlay).collect() },
+    ];
+    let start = Instant::now();
+    let set = load(&files, &HostSelf::named("h"), "/zones", &Limits::default()).unwrap();
+    println!("2000 zones under 1000 overlays: {:?}", start.elapsed());
+    assert!(set.zones.values().all(|zone| zone.zone.spec.cpu_shares == Some(10)));
+    assert!(start.elapsed() < MOST_OF_A_SET);
+    // A long value for many zones.
+    let zones = (0..5_000).map(zone).map(|zone| zone.replace("cpuShares: 9", "cpuShares: 9, init: {env: {A: b}}"));
+    let long = overlay(0).replace("haltTimeout: 1s", &format!("env: {{A: {}}}", "x".repeat(60_000)));
+    let (zones, long): (Vec<String>, _) = (zones.collect(), long.replace("cpuShares: 10, ", ""));
+    let files: Vec<SourceFile> = std::iter::once(SourceFile { path: "overlay.yaml".into(), text: long })
+        .chain(
+            zones.chunks(2_500).enumerate().map(|(i, zones)| SourceFile { path: format!("{i}"), text: zones.concat() }),
+        )
+        .collect();
+    let problems = load(&files, &HostSelf::named("h"), "/zones", &Limits::default()).unwrap_err();
+    assert!(problems.len() == 1 && problems[0].message.contains("more than 67108864 bytes"), "{}", problems[0]);
+    // Long lists of names for many zones.
+    let names = (0..1_000).map(|i| format!("n{i}")).collect::<Vec<_>>().join(", ");
+    let named = overlay(0).replace("{matchLabels: {a: b}}", &format!("{{names: [{names}]}}"));
+    let file = |(i, text): (usize, String)| SourceFile { path: format!("{i}"), text };
+    let texts = (0..10).map(|_| zone(0).repeat(5_000)).chain((0..6).map(|_| named.repeat(50)));
+    let problems = refused("overlays with 1000 names each", &texts.enumerate().map(file).collect::<Vec<_>>());
+    assert!(problems.iter().any(|problem| problem.message.contains("50000 zones are compared")));
+    let too_many = [SourceFile { path: "overlays.yaml".into(), text: (0..1_001).map(overlay).collect() }];
+    let problems = load(&too_many, &HostSelf::named("h"), "/zones", &Limits::default()).unwrap_err();
+    assert!(problems[0].message.contains("no zone of the set") || problems[0].message.contains("more than 1000"));
+}

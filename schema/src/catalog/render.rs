@@ -41,7 +41,7 @@ impl Catalog<'_> {
     /// As [`Catalog::for_host`].
     pub fn render(&self, host: &HostSelf, zonepaths: &str) -> Result<Vec<Rendered>, Vec<Problem>> {
         let mut report = self.report.clone();
-        let members = self.members(host, zonepaths, &mut report, |_| true);
+        let members = self.members(host, zonepaths, true, &mut report, |_| true);
         if !report.is_empty() {
             return Err(report.finish());
         }

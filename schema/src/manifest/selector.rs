@@ -55,6 +55,14 @@ impl ZoneSelector {
     }
 }
 
+impl ZoneSelector {
+    /// How many comparisons one zone can cost.
+    pub(crate) fn comparisons(&self) -> usize {
+        let values: usize = self.match_expressions.iter().map(|expression| 1 + expression.values.len()).sum();
+        1 + self.names.len() + self.match_labels.len() + values
+    }
+}
+
 /// What must hold of one label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
