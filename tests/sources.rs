@@ -114,3 +114,42 @@ fn a_controller_leaves_zones_from_elsewhere_alone_until_it_has_their_manifest() 
     assert_eq!(names(&host, &["plan", text(&other)]), [""; 0]);
     host.finish();
 }
+
+#[test]
+fn a_host_has_the_zones_that_select_it_and_lets_the_others_go() {
+    let host = Host::new("selected");
+    let config = host.folder().join("config.yaml");
+    let spec = "{host: {name: web1, labels: {site: berlin}}}";
+    let document = format!("apiVersion: reeve.dev/v1alpha1\nkind: Configuration\nspec: {spec}\n");
+    std::fs::write(&config, document).expect("write the configuration");
+    let manifests = host.manifests();
+    let apply = || host.reeve(&["--config", text(&config), "apply", text(&manifests)]);
+    let zone = |name: &str, hosts: &str| host.zone(name, "running", &format!("hosts: {hosts}\n{SLEEPER}"));
+    zone("here", "{names: [web1]}");
+    zone("elsewhere", "{names: [web2]}");
+    let patch =
+        "{hosts: {matchLabels: {site: berlin}}, zones: {names: [here]}, patch: {spec: {init: {restart: never}}}}";
+    let overlay = "apiVersion: reeve.dev/v1alpha1\nkind: Overlay\nmetadata: {name: berlin}\nspec: ";
+    host.write("overlay.yaml", &format!("{overlay}{patch}\n"));
+    let output = apply();
+    assert!(output.status.success(), "{}", shown(&output));
+    let states = || [host.state("here"), host.state("elsewhere")];
+    assert_eq!(states(), ["running", "none"]);
+    let init = host.zone_status("here")["initPid"].clone();
+    let recorded = std::fs::read_to_string(host.folder().join("state/zones/here/zone.json")).expect("zone.json");
+    assert!(recorded.contains("never") && !recorded.contains("hosts"), "{recorded}");
+
+    // Another selector that still matches is nothing to do.
+    zone("here", "{matchLabels: {site: berlin}}");
+    let plan = ["--config", text(&config), "plan", text(&manifests), "--detailed-exitcode"];
+    assert_eq!(host.reeve(&plan).status.code(), Some(0), "{}", shown(&host.reeve(&plan)));
+    assert_eq!(host.zone_status("here")["initPid"], init);
+
+    // One that does not any more is as if the manifest were gone: halted, its data kept. The other zone comes.
+    zone("here", "{names: [web2]}");
+    zone("elsewhere", "{names: [web1]}");
+    let output = apply();
+    assert_eq!(output.status.code(), Some(4), "{}", shown(&output));
+    assert_eq!(states(), ["installed", "running"]);
+    host.finish();
+}

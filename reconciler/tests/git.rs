@@ -187,3 +187,22 @@ fn nothing_of_a_repository_is_run_and_nothing_in_it_changes() {
     assert!(plain.status.success());
     assert_ne!(std::fs::read_to_string(&ran).unwrap_or_default(), "", "the script works");
 }
+
+#[test]
+fn what_a_host_gets_is_rendered_out_of_a_commit() {
+    let repository = Repository::new();
+    let host = "apiVersion: reeve.dev/v1alpha1\nkind: Host\nmetadata: {name: web1}\n";
+    repository.write("zones/hosts.yaml", host);
+    repository.commit();
+    repository.write("zones/hosts.yaml", &host.replace("web1", "web2"));
+    let render = |source: &str| {
+        let mut reeve = Command::new(env!("CARGO_BIN_EXE_reeve"));
+        reeve.args(["render", source, "--host", "web1"]).current_dir(repository.path()).stdin(Stdio::null());
+        reeve.output().expect("reeve")
+    };
+    let output = render("git:HEAD:zones");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.starts_with("# HEAD:zones/b.yaml:1\napiVersion: ") && text.contains("name: c"), "{output:?}");
+    assert_eq!(render("index").status.code(), Some(1), "ci/build.yaml is no manifest");
+    assert_eq!(render("zones").status.code(), Some(1), "the folder has another host by now");
+}

@@ -75,7 +75,7 @@ impl Host {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reeve"));
         command.args(arguments).env("REEVE_STATE_DIR", self.folder.join("state"));
         command.env("REEVE_RUN_DIR", self.folder.join("run")).env("REEVE_CGROUP", &self.name);
-        command.stdin(Stdio::null());
+        command.env_remove("REEVE_CONFIG").stdin(Stdio::null());
         command
     }
 
