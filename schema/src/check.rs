@@ -9,7 +9,7 @@ use crate::source::{Report, Spot};
 
 /// Checks what the zones of a set have in common. `zonepaths` is the folder of the zonepaths that no manifest names.
 pub(crate) fn between_zones(facts: Facts, zonepaths: &str, report: &mut Report) {
-    let Facts { names, zonepaths: named, default_zonepaths, addresses, macs, host_directories } = facts;
+    let Facts { names, zonepaths: named, default_zonepaths, addresses, macs, host_directories, .. } = facts;
 
     // A default zonepath stands where the zone's name does: there is no better place to show.
     let default = default_zonepaths.iter().map(|index| {

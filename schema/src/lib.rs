@@ -24,8 +24,9 @@ mod source;
 mod suggest;
 mod text;
 
+pub use digest::digest;
 pub use json_schema::json_schema;
-pub use load::{Limits, LoadedZone, ManifestSet, Origin, SourceFile, load};
+pub use load::{AgeFile, Limits, LoadedZone, ManifestSet, Origin, SourceFile, load};
 pub use manifest::{Deletion, DesiredState, Zone};
 pub use name::ZoneName;
 pub use problem::{Problem, Problems};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::check;
-use crate::decode::{self, Facts};
+use crate::decode::{self, AgeUse, Facts};
 use crate::digest::digest;
 use crate::manifest::Zone;
 use crate::name::ZoneName;
@@ -59,6 +59,33 @@ pub struct LoadedZone {
     pub origin: Origin,
     /// SHA-256, in hexadecimal, of the manifest's canonical JSON: the same for two texts that mean the same.
     pub digest: String,
+    /// The encrypted files that it names.
+    pub age_files: Vec<AgeFile>,
+}
+
+/// An encrypted file that a manifest names, and that whoever reads the manifests has to read as well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgeFile {
+    /// The variable of `init.env` whose value is in it.
+    pub variable: String,
+    /// Its path, from the folder of the manifest ([`Problem::file`] of `place`) on.
+    pub path: String,
+    /// Where it is named, as a problem that has neither message nor help yet.
+    pub place: Problem,
+    /// What is in it; empty before it was read.
+    pub ciphertext: Vec<u8>,
+}
+
+impl AgeFile {
+    /// Its path in the source, where the names of the source's files begin with `prefix`.
+    #[must_use]
+    pub fn in_source(&self, prefix: &str) -> String {
+        let manifest = self.place.file.strip_prefix(prefix).unwrap_or(&self.place.file);
+        match manifest.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/{}", self.path),
+            None => self.path.clone(),
+        }
+    }
 }
 
 /// The zones of a set that has no problem.
@@ -89,18 +116,24 @@ pub fn load(files: &[SourceFile], zonepaths: &str, limits: &Limits) -> Result<Ma
         for node in documents(index, file, limits, &mut report) {
             let origin = Origin { file: file.path.clone(), line: node.place.line };
             let zone = decode::document(index, &node, &mut report, &mut facts);
-            zones.extend(zone.map(|zone| (zone, origin)));
+            let age_files: Vec<AgeFile> = facts.age_files.drain(..).map(|used| age_file(&report, used)).collect();
+            zones.extend(zone.map(|zone| (zone, origin, age_files)));
         }
     }
     check::between_zones(facts, zonepaths, &mut report);
     if !report.is_empty() {
         return Err(report.finish());
     }
-    let loaded = zones.into_iter().map(|(zone, origin)| {
+    let loaded = zones.into_iter().map(|(zone, origin, age_files)| {
         let digest = digest(&zone);
-        (zone.metadata.name.clone(), LoadedZone { zone, origin, digest })
+        (zone.metadata.name.clone(), LoadedZone { zone, origin, digest, age_files })
     });
     Ok(ManifestSet { zones: loaded.collect() })
+}
+
+fn age_file(report: &Report, used: AgeUse) -> AgeFile {
+    let place = report.problem(used.spot, "", "");
+    AgeFile { variable: used.variable, path: used.path, place, ciphertext: Vec::new() }
 }
 
 /// Whether a file may be read, `bytes` being the size of all files up to and with it. Notes why not.

@@ -5,6 +5,7 @@
 mod init;
 mod network;
 mod resource;
+mod secret;
 mod storage;
 mod zone;
 
@@ -17,6 +18,7 @@ use crate::reader::Reader;
 use crate::shape::Shape;
 use crate::source::Spot;
 
+pub(crate) use secret::AgeUse;
 pub(crate) use zone::document;
 
 /// What the zones of a set must not have in common, each with its place.
@@ -34,11 +36,13 @@ pub(crate) struct Facts {
     pub macs: Vec<(LinkName, Mac, Spot)>,
     /// Directories of the host that zones share or copy.
     pub host_directories: Vec<(String, Spot)>,
+    /// Files beside the manifests that are to be read for the zone that is being decoded.
+    pub age_files: Vec<AgeUse>,
 }
 
 /// Every map that the decoder reads.
 #[cfg(test)]
-pub(crate) const SHAPES: [&Shape; 11] = [
+pub(crate) const SHAPES: [&Shape; 13] = [
     &zone::ZONE,
     &zone::METADATA,
     &zone::SPEC,
@@ -50,6 +54,8 @@ pub(crate) const SHAPES: [&Shape; 11] = [
     &resource::CAPPED_MEMORY,
     &resource::CAPPED_CPU,
     &init::INIT,
+    &secret::FILE_SECRET,
+    &secret::AGE_SECRET,
 ];
 
 /// A type that is one of a few words, with those that the decoder takes; [`WORDS`] has every one.

@@ -7,11 +7,13 @@
 mod init;
 mod network;
 mod resource;
+mod secret;
 mod storage;
 mod zone;
 
 pub use init::{Init, Restart};
 pub use network::Net;
 pub use resource::{CappedCpu, CappedMemory};
+pub use secret::{AgeSecret, EnvValue, FileSecret};
 pub use storage::{DirectoryRoot, Fs, FsOption, FsType, HostUsrRoot, Root};
 pub use zone::{ApiVersion, Deletion, DesiredState, Kind, Metadata, Zone, ZoneSpec};
