@@ -19,6 +19,7 @@ mod plan;
 mod progress;
 mod run;
 mod safe_text;
+mod secret;
 mod terminal;
 mod time;
 mod validate;

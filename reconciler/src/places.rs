@@ -26,6 +26,7 @@ pub struct Places {
     run: PathBuf,
     cgroup: String,
     tag: String,
+    age_identity: Option<PathBuf>,
 }
 
 /// The cgroup of the packaged units where they are in use, so that a shell beside the service sees its zones.
@@ -38,7 +39,8 @@ fn usual_cgroup() -> String {
 }
 
 impl Places {
-    /// The places of the environment (REEVE_STATE_DIR, REEVE_RUN_DIR, REEVE_CGROUP), each moved by what is given.
+    /// The places of the environment (REEVE_STATE_DIR, REEVE_RUN_DIR, REEVE_CGROUP, REEVE_AGE_IDENTITY), each moved by what is
+    /// given.
     pub fn new(state: Option<&Path>, run: Option<&Path>, cgroup: Option<&str>) -> Self {
         let from_env = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let folder = |given: Option<&Path>, name: &str, default: &str| {
@@ -55,7 +57,22 @@ impl Places {
             .or_else(|| from_env("REEVE_CGROUP").and_then(|value| value.into_string().ok()))
             .unwrap_or_else(|| if state == Path::new(STATE_DIR) { usual_cgroup() } else { format!("reeve-{hex}") });
         let cgroup = cgroup.trim_matches('/').to_owned();
-        Self { state, run, cgroup, tag: hex[..4].to_owned() }
+        let age_identity = from_env("REEVE_AGE_IDENTITY").map(PathBuf::from);
+        Self { state, run, cgroup, tag: hex[..4].to_owned(), age_identity }
+    }
+
+    /// The same places with this file of age identities, where one is given.
+    #[must_use]
+    pub fn with_age_identity(mut self, identity: Option<&Path>) -> Self {
+        if let Some(identity) = identity {
+            self.age_identity = Some(identity.to_owned());
+        }
+        self
+    }
+
+    /// The file of age identities that opens this host's secrets.
+    pub fn age_identity(&self) -> Option<&Path> {
+        self.age_identity.as_deref()
     }
 
     /// What outlives a boot of the host.

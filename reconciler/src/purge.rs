@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::host::Host;
 use crate::install::tree;
 use crate::progress::{Notice, Observer};
+use crate::secrets::Secrets;
 use crate::store;
 
 /// Removes what no zone needs any more; what cannot be removed is told.
@@ -35,6 +36,7 @@ pub fn leftovers(host: &Host, observer: &Observer) {
     for name in ["zones", "ids", "next-zone-id", crate::controller::SOCKET] {
         said(tree::remove(&places.run().join(name)));
     }
+    said(Secrets::remove(places.state()));
     // The folder itself may be somebody's mount point.
     let _ = fs::remove_dir(places.run());
     let _ = fs::remove_dir(places.zonepaths());

@@ -1,11 +1,12 @@
 //! From a manifest to what zoneadmd is told: everything looked up and spelled out, so that it parses no text.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reeve_kernel::sys::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use reeve_kernel::wire::{Control, FileSystem, FileSystemKind, InitSpec, Link, PlatformSpec, Program};
 use reeve_schema::Zone;
-use reeve_schema::manifest::{Fs, FsType, Init, Net, Root};
+use reeve_schema::manifest::{EnvValue, Fs, FsType, Init, Net, Root};
 use reeve_state::limits::{FIELDS, Limits};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -111,8 +112,8 @@ pub fn controls(places: &Places, manifest: &Value, all: bool) -> Vec<Control> {
         .collect()
 }
 
-/// What runs as the zone's init.
-pub fn init(init: &Init) -> InitSpec {
+/// What runs as the zone's init, with the values of its secrets by variable.
+pub fn init(init: &Init, secrets: &BTreeMap<String, String>) -> InitSpec {
     let mut environment = vec![
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
         ("HOME", "/root".to_owned()),
@@ -121,7 +122,9 @@ pub fn init(init: &Init) -> InitSpec {
     // How systemd and others know that they are in a container.
     environment.push(("container", "reeve".to_owned()));
     environment.retain(|(name, _)| !init.env.contains_key(*name));
-    let given = init.env.iter().map(|(name, value)| format!("{name}={value}"));
+    let value =
+        |name: &String, value: &EnvValue| value.text().map(str::to_owned).or_else(|| secrets.get(name).cloned());
+    let given = init.env.iter().filter_map(|(name, from)| Some(format!("{name}={}", value(name, from)?)));
     let environment = environment.into_iter().map(|(name, value)| format!("{name}={value}")).chain(given).collect();
     let program = match &init.program {
         Some(program) => Program::Init(std::iter::once(program.clone()).chain(init.args.iter().cloned()).collect()),
@@ -167,9 +170,16 @@ mod tests {
     fn init_is_asked_to_end_in_its_own_way() {
         let (tiny, _) = zone(json!({"root": {"hostUsr": {}}, "init": {"command": ["/bin/x"], "env": {"HOME": "/"}}}));
         assert_eq!(ending(&tiny.spec.init), (SIGTERM, Duration::from_secs(10)));
-        assert_eq!(init(&tiny.spec.init).environment.iter().filter(|entry| entry.starts_with("HOME=")).count(), 1);
+        assert_eq!(
+            init(&tiny.spec.init, &BTreeMap::new())
+                .environment
+                .iter()
+                .filter(|entry| entry.starts_with("HOME="))
+                .count(),
+            1
+        );
         let (systemd, _) = zone(json!({"root": {"hostUsr": {}}, "init": {"program": "/sbin/init"}}));
         assert_eq!(ending(&systemd.spec.init).0, SIGRTMIN_3);
-        assert_eq!(init(&systemd.spec.init).program, Program::Init(vec!["/sbin/init".into()]));
+        assert_eq!(init(&systemd.spec.init, &BTreeMap::new()).program, Program::Init(vec!["/sbin/init".into()]));
     }
 }

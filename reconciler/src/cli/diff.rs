@@ -12,7 +12,7 @@ use super::failure::exit;
 use super::input::Manifests;
 use super::output::{self, BOLD, FAINT, Format, FormatArguments, GREEN, List, PLAIN, RED, Table, YELLOW};
 use super::plan::text as text_of;
-use super::{Context, Done, safe_text};
+use super::{Context, Done, safe_text, secret};
 
 /// A value of so many characters is shown on one line.
 const SHORT: usize = 48;
@@ -117,6 +117,9 @@ pub fn difference(one: &Difference, indent: &str) -> String {
     // What is there now, as far as that is seen; else what was recorded.
     let there = if one.observed.is_some() { &one.observed } else { &one.recorded };
     let (there, desired) = (there.as_ref().unwrap_or(&Value::Null), one.desired.as_ref().unwrap_or(&Value::Null));
+    if let Some(words) = secret::change(there, desired) {
+        return format!("{indent}{YELLOW}~{PLAIN} {}: {words} {label}\n", safe_text::line(&one.field));
+    }
     let mut out = String::new();
     for (field, there, desired) in leaves(&one.field, there, desired) {
         let (from, to) = (short(there), short(desired));
@@ -161,6 +164,7 @@ fn short(value: &Value) -> String {
     match value {
         Value::Null => "none".into(),
         Value::String(text) => safe_text::line(text),
+        other if secret::is_one(other) => secret::short(other),
         other => safe_text::line(&other.to_string()),
     }
 }

@@ -147,6 +147,11 @@ impl Engine {
         let mut trimmed = 0;
         loop {
             self.pass_if_needed().await;
+            if self.host.secrets().take_doubt() {
+                self.why = "secrets";
+                self.reload(&source).await;
+                continue;
+            }
             self.serve_followers();
             if self.passes == 1 {
                 notify_socket::notify("READY=1");
@@ -194,9 +199,9 @@ impl Engine {
 
     /// Reads the manifests again. What has a problem is told and changes nothing.
     pub(super) async fn reload(&mut self, source: &std::path::Path) {
-        let (path, places) = (source.to_owned(), self.host.places().clone());
+        let (path, host) = (source.to_owned(), self.host.clone());
         let loaded = tokio::task::spawn_blocking(move || {
-            source::load(&[path], &places.zonepaths()).map(|set| crate::desired::wanted(&set, &places))
+            source::load(&[path], &host.places().zonepaths()).map(|set| crate::desired::wanted_here(&set, &host))
         });
         match loaded.await {
             Ok(Ok(wanted)) => self.accept(wanted),
