@@ -272,6 +272,9 @@ impl Host {
         if let Err(error) = store::sweep(self.places()) {
             tracing::warn!("what an earlier writer left is still there: {error}");
         }
+        if let Err(error) = self.secrets().prune(self.places(), self.boot_id()) {
+            tracing::warn!("encrypted files that no zone needs are still there: {error}");
+        }
         Ok(lock)
     }
 

@@ -4,13 +4,15 @@
 
 mod age;
 mod file;
+mod kept;
 mod key;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use reeve_schema::manifest::{EnvValue, Init};
 use reeve_schema::{AgeFile, LoadedZone, ManifestSet, Problems, Zone};
@@ -19,8 +21,10 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::places::Places;
 use crate::source::LoadError;
-use crate::store::files::{self, Durability};
-use age::Identity;
+use crate::store::files::{self, Content};
+use crate::store::{ZoneFiles, zone_names};
+use age::{Closed, Identity};
+use kept::Kept;
 use key::Key;
 
 /// The most bytes of a secret, and of a file that one is encrypted in.
@@ -32,17 +36,23 @@ pub const KEY: &str = "secret.key";
 /// The most bytes of program, command, arguments and environment with the secrets in it. Less than [`Init::MAX_BYTES`], so
 /// that it fits into one message with what goes along.
 const INIT_MAX: usize = Init::MAX_BYTES - 4096;
+/// How long no other file is opened after age did not answer for one: else each zone would wait for it in turn, and all
+/// zones for each.
+const AFTER_LATE: Duration = Duration::from_secs(30);
 
 /// The secrets of one host.
 #[derive(Debug)]
 pub struct Secrets {
     state: PathBuf,
     identity: Option<PathBuf>,
+    kept: Kept,
     /// Digests and lengths of what was opened, by the encrypted file and the identities that opened it. One file has one content, so
     /// that a thousand zones are not a thousand runs of age each minute.
     opened: Mutex<HashMap<(String, Identity), (String, usize)>>,
     /// A value was not what it was planned to be.
     doubt: AtomicBool,
+    /// When age was last given up because it did not answer.
+    late: Mutex<Option<Instant>>,
 }
 
 impl Secrets {
@@ -51,8 +61,10 @@ impl Secrets {
         Self {
             state: places.state().to_owned(),
             identity: places.age_identity().map(Path::to_owned),
+            kept: Kept(places.state().join(FOLDER)),
             opened: Mutex::default(),
             doubt: AtomicBool::new(false),
+            late: Mutex::new(None),
         }
     }
 
@@ -125,7 +137,7 @@ impl Secrets {
             EnvValue::FromAge(_) => {
                 let file = file.ok_or("its file was not read with the manifest")?;
                 let name = sha256(&file.ciphertext);
-                self.keep(&name, &file.ciphertext).map_err(|error| error.to_string())?;
+                self.kept.put(&name, &file.ciphertext).map_err(|error| error.to_string())?;
                 let identity = age::identity(self.identity.as_deref())?;
                 let known = self.opened.lock().ok().and_then(|opened| opened.get(&(name.clone(), identity)).cloned());
                 if let Some(known) = known {
@@ -147,35 +159,49 @@ impl Secrets {
 
     /// The value in an encrypted file that was kept.
     fn kept(&self, name: Option<&str>) -> std::result::Result<String, String> {
-        let gone = || "its encrypted file is not kept on this host; apply the manifest again".to_owned();
-        let name = name.ok_or_else(gone)?;
-        let path = self.state.join(FOLDER).join(name);
-        let ciphertext = files::read(&path).map_err(|error| error.to_string())?.ok_or_else(gone)?;
-        if sha256(&ciphertext) != name {
-            return Err(format!("{} is damaged; remove it and apply the manifest again", path.display()));
-        }
-        self.open("its encrypted file", &ciphertext)
+        self.open("its encrypted file", &self.kept.get(name)?)
     }
 
     fn open(&self, shown: &str, ciphertext: &[u8]) -> std::result::Result<String, String> {
         age::identity(self.identity.as_deref())?;
         let identity = self.identity.as_deref().unwrap_or(Path::new(""));
-        value(shown, age::open(identity, shown, ciphertext)?)
-    }
-
-    /// Keeps an encrypted file; what is there stays.
-    fn keep(&self, name: &str, ciphertext: &[u8]) -> Result<()> {
-        let folder = self.state.join(FOLDER);
-        let path = folder.join(name);
-        if files::read(&path)?.is_some_and(|found| found == ciphertext) {
-            return Ok(());
+        let lately = |late: &Option<Instant>| late.is_some_and(|since| since.elapsed() < AFTER_LATE);
+        if self.late.lock().is_ok_and(|late| lately(&late)) {
+            return Err("age did not answer for another secret, so that it was not asked to open this one".into());
         }
-        files::private_folder(&folder)?;
-        files::replace(&path, ciphertext, Durability::Synced)
+        match age::open(identity, shown, ciphertext) {
+            Ok(bytes) => value(shown, bytes),
+            Err(Closed::Late(why)) => {
+                if let Ok(mut late) = self.late.lock() {
+                    *late = Some(Instant::now());
+                }
+                Err(why)
+            }
+            Err(Closed::Failed(why)) => Err(why),
+        }
     }
 
     fn key(&self) -> std::result::Result<Key, String> {
         Key::of(&self.state.join(KEY)).map_err(|error| error.to_string())
+    }
+
+    /// Removes encrypted files that no zone was made from, when they have been there for a day. For whoever has the state
+    /// lock.
+    ///
+    /// # Errors
+    /// What could not be read or removed; where a zone's configuration cannot be read, nothing is.
+    pub fn prune(&self, places: &Places, boot_id: &str) -> Result<()> {
+        let mut used = BTreeSet::new();
+        for zone in zone_names(places.state())? {
+            let files = ZoneFiles::new(places, &zone);
+            match files.configured()? {
+                Content::Value(configured) => used.extend(kept::names_in(&configured.manifest)),
+                Content::Absent => {}
+                Content::Bad(why) => return Err(Error::refused(why)),
+            }
+            used.extend(files.memory(boot_id).recorded.iter().flat_map(|recorded| kept::names_in(&recorded.manifest)));
+        }
+        self.kept.prune(&used)
     }
 
     /// Removes the key and the encrypted files, when no zone is left that they are for.

@@ -25,6 +25,15 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// What tells one state of the identity file from another: device, inode, size, and when it was changed.
 pub(super) type Identity = (u64, u64, u64, i64, i64);
 
+/// Why a file could not be opened, and what to do.
+#[derive(Debug)]
+pub(super) enum Closed {
+    /// age said why, or could not be asked.
+    Failed(String),
+    /// age did not answer.
+    Late(String),
+}
+
 /// Whether this looks like a file that age encrypted.
 pub(super) fn is_encrypted(bytes: &[u8]) -> bool {
     BEGINNINGS.iter().any(|beginning| bytes.starts_with(beginning))
@@ -57,19 +66,20 @@ pub(super) fn identity(path: Option<&Path>) -> Result<Identity, String> {
 ///
 /// # Errors
 /// Why it could not be opened, and what to do.
-pub(super) fn open(identity: &Path, shown: &str, ciphertext: &[u8]) -> Result<Vec<u8>, String> {
-    let mut age = start(identity)?;
+pub(super) fn open(identity: &Path, shown: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Closed> {
+    let mut age = start(identity).map_err(Closed::Failed)?;
     let ended = (|| {
         let (Some(mut stdin), Some(stdout), Some(stderr)) = (age.stdin.take(), age.stdout.take(), age.stderr.take())
         else {
-            return Err("age was started without its pipes".to_owned());
+            return Err(Closed::Failed("age was started without its pipes".to_owned()));
         };
         let until = Instant::now() + PATIENCE;
         let (value, complaint) = (read(stdout, BYTES_MAX + 1), read(stderr, COMPLAINT_MAX));
         let ciphertext = ciphertext.to_vec();
         // Where age has ended before it read all, it says why.
         std::thread::spawn(move || drop(stdin.write_all(&ciphertext)));
-        let late = || format!("age did not open it within {} s; is its identity one that asks?", PATIENCE.as_secs());
+        let late =
+            || Closed::Late(format!("age did not end within {} s; is its identity one that asks?", PATIENCE.as_secs()));
         let left = || until.saturating_duration_since(Instant::now());
         let value = value.recv_timeout(left()).map_err(|_| late())?;
         if value.len() > BYTES_MAX {
@@ -78,9 +88,9 @@ pub(super) fn open(identity: &Path, shown: &str, ciphertext: &[u8]) -> Result<Ve
         }
         let complaint = complaint.recv_timeout(left()).map_err(|_| late())?;
         loop {
-            match age.try_wait().map_err(|error| format!("waiting for age: {error}"))? {
+            match age.try_wait().map_err(|error| Closed::Failed(format!("waiting for age: {error}")))? {
                 Some(status) if status.success() => return Ok(value),
-                Some(_) => return Err(complained(&complaint)),
+                Some(_) => return Err(Closed::Failed(complained(&complaint))),
                 None if Instant::now() >= until => return Err(late()),
                 None => std::thread::sleep(POLL),
             }
@@ -89,12 +99,16 @@ pub(super) fn open(identity: &Path, shown: &str, ciphertext: &[u8]) -> Result<Ve
     // Whatever came of it, no age is left behind.
     let _ = age.kill();
     let _ = age.wait();
-    ended.map_err(|why| {
+    let told = |why: String| {
         format!(
             "{shown} could not be opened: {why}; encrypt it for a recipient of {} (age-keygen -y), or give this host the \
              identity that it is for",
             identity.display()
         )
+    };
+    ended.map_err(|closed| match closed {
+        Closed::Failed(why) => Closed::Failed(told(why)),
+        Closed::Late(why) => Closed::Late(format!("{shown} could not be opened: {why}")),
     })
 }
 

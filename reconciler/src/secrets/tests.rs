@@ -44,6 +44,27 @@ fn files_that_cannot_be_had_are_problems_where_they_are_named() {
     assert_eq!((secret.ciphertext.clone(), &secret.value), (Some(sha256(&age_file())), &None));
 }
 
+#[test]
+fn encrypted_files_stay_for_as_long_as_a_zone_or_a_plan_may_need_them() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let day_before = std::time::SystemTime::now() - Duration::from_secs(25 * 60 * 60);
+    for (name, old) in [("used", true), ("unused", true), ("new", false), ("torn.new-4194303999-1", false)] {
+        let file = std::fs::File::create(dir.path().join(name)).expect("create");
+        if old {
+            file.set_modified(day_before).expect("utimens");
+        }
+    }
+    let manifest = serde_json::json!({"spec": {"init": {"env": {
+        "A": {"fromAge": "a.age", "ciphertext": "used", "value": "00"}, "B": "text", "C": {"fromFile": "/c"}}}}});
+    Kept(dir.path().to_owned()).prune(&kept::names_in(&manifest).collect()).expect("prune");
+    let mut left: Vec<_> =
+        std::fs::read_dir(dir.path()).expect("the folder").map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["new", "used"]);
+    Kept(dir.path().join("none")).prune(&BTreeSet::new()).expect("no folder is fine");
+    assert!(Kept(dir.path().to_owned()).get(Some("used")).expect_err("not what its name says").contains("damaged"));
+}
+
 fn age_file() -> Vec<u8> {
     b"age-encryption.org/v1\n-> X25519 ...".to_vec()
 }
