@@ -177,8 +177,8 @@ impl Scene {
 #[test]
 fn values_reach_init_and_nothing_else_whatever_happens() {
     let mut scene = Scene::new("secrets");
-    let values: Vec<String> = (0..6).map(|_| value()).collect();
-    let [password, token, new_password, new_token, meanwhile, unreadable] = values.each_ref_array();
+    let values: Vec<String> = (0..7).map(|_| value()).collect();
+    let [password, token, new_password, new_token, meanwhile, unasked, unreadable] = values.each_ref_array();
     std::fs::write(scene.host.folder().join("control"), password).expect("write");
     scene.put_file(password);
     encrypt(&scene.own(), token, &scene.token());
@@ -242,14 +242,24 @@ fn values_reach_init_and_nothing_else_whatever_happens() {
     assert!(!scene.has("z", "PASSWORD", meanwhile));
     assert_eq!(scene.run(&["apply", "MANIFESTS"]).0, 0);
     assert!(scene.has("z", "PASSWORD", meanwhile));
+    scene.put_file(unasked);
+    let started = std::time::Instant::now();
+    reeve_kernel::sys::kill(pid(&scene.host.zone_status("z")["initPid"]), 9);
+    scene.host.wait("z", "started anew", |_| scene.has("z", "PASSWORD", unasked));
+    assert!(started.elapsed().as_secs() < 30, "not only because everything is read again each minute");
+    scene.wait_for("AsWanted");
     scene.ask_everything();
 
-    scene.nothing_shows(&[password, token, new_password, new_token, meanwhile, unreadable]);
+    scene.nothing_shows(&[password, token, new_password, new_token, meanwhile, unasked, unreadable]);
     let keys = ["state/secret.key", "state/secrets"].map(|path| scene.host.folder().join(path));
     assert_eq!(keys.each_ref().map(|path| mode(path)), [0o600, 0o700]);
     let left = scene.host.take_down();
     assert!(left.problems.is_empty(), "{:#?}", left.problems);
     assert!(!keys[0].exists() && !keys[1].exists(), "with the last zone they go");
+}
+
+fn pid(value: &Value) -> i32 {
+    i32::try_from(value.as_i64().expect("a PID")).expect("a PID")
 }
 
 fn mode(path: &Path) -> u32 {
@@ -301,8 +311,7 @@ impl Scene {
         let away = self.host.folder().join("password.away");
         std::fs::rename(self.file(), &away).expect("rename");
         assert_eq!(self.run(&["apply", "MANIFESTS"]).0, 3);
-        let pid = i32::try_from(running.as_i64().expect("a PID")).expect("a PID");
-        reeve_kernel::sys::kill(pid, 9);
+        reeve_kernel::sys::kill(pid(running), 9);
         let status = self.host.wait("z", "ready", |status| status["state"] == "ready").0;
         assert_eq!(reason(&status), "SecretUnavailable");
         assert!(converged(&status)["message"].to_string().contains("is not there"), "{status:#}");
