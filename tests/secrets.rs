@@ -291,6 +291,10 @@ impl Scene {
         std::os::unix::fs::chown(&file, Some(1000), None).expect("chown");
         wrong("it is not root's", "chown root");
         std::os::unix::fs::chown(&file, Some(0), None).expect("chown");
+        let folder = file.parent().expect("a folder");
+        std::fs::set_permissions(folder, PermissionsExt::from_mode(0o777)).expect("chmod");
+        wrong("others may put another there", "others may put files");
+        std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).expect("chmod");
         std::fs::rename(&file, &away).expect("rename");
         std::os::unix::fs::symlink(&away, &file).expect("symlink");
         wrong("it is a link", "is a symbolic link");
@@ -367,7 +371,7 @@ fn what_is_missing_on_the_host_is_said() {
     scene.host.set_variable("REEVE_AGE_IDENTITY", "");
     assert!(said(&scene).contains("REEVE_AGE_IDENTITY"));
     scene.host.set_variable("REEVE_AGE_IDENTITY", "/nonexistent/identity");
-    assert!(said(&scene).contains("/nonexistent/identity is not there"));
+    assert!(said(&scene).contains("/nonexistent is not there"));
     scene.host.finish();
 }
 

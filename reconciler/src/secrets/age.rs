@@ -4,17 +4,18 @@
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags};
 
 use super::BYTES_MAX;
 use super::file;
 
 /// How long age may take. It is a matter of milliseconds, unless an identity is one that asks somebody or something.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is asked whether age ended, once it has said all.
-const POLL: Duration = Duration::from_millis(1);
 /// The most bytes that are shown of what age complains of.
 const COMPLAINT_MAX: usize = 300;
 /// How a file begins that age encrypted, and how one that it also put into letters.
@@ -65,51 +66,58 @@ pub(super) fn identity(path: Option<&Path>) -> Result<Identity, String> {
 /// What is in an encrypted file, at most a byte more than a secret may have. `shown` names it in errors.
 ///
 /// # Errors
-/// Why it could not be opened, and what to do.
+/// [`Closed`].
 pub(super) fn open(identity: &Path, shown: &str, ciphertext: &[u8]) -> Result<Vec<u8>, Closed> {
     let mut age = start(identity).map_err(Closed::Failed)?;
-    let ended = (|| {
-        let (Some(mut stdin), Some(stdout), Some(stderr)) = (age.stdin.take(), age.stdout.take(), age.stderr.take())
-        else {
-            return Err(Closed::Failed("age was started without its pipes".to_owned()));
-        };
-        let until = Instant::now() + PATIENCE;
-        let (value, complaint) = (read(stdout, BYTES_MAX + 1), read(stderr, COMPLAINT_MAX));
-        let ciphertext = ciphertext.to_vec();
-        // Where age has ended before it read all, it says why.
-        std::thread::spawn(move || drop(stdin.write_all(&ciphertext)));
-        let late =
-            || Closed::Late(format!("age did not end within {} s; is its identity one that asks?", PATIENCE.as_secs()));
-        let left = || until.saturating_duration_since(Instant::now());
-        let value = value.recv_timeout(left()).map_err(|_| late())?;
-        if value.len() > BYTES_MAX {
-            // age was not heard to the end.
-            return Ok(value);
-        }
-        let complaint = complaint.recv_timeout(left()).map_err(|_| late())?;
-        loop {
-            match age.try_wait().map_err(|error| Closed::Failed(format!("waiting for age: {error}")))? {
-                Some(status) if status.success() => return Ok(value),
-                Some(_) => return Err(Closed::Failed(complained(&complaint))),
-                None if Instant::now() >= until => return Err(late()),
-                None => std::thread::sleep(POLL),
-            }
-        }
-    })();
+    let ended = converse(&mut age, ciphertext);
     // Whatever came of it, no age is left behind.
     let _ = age.kill();
     let _ = age.wait();
-    let told = |why: String| {
-        format!(
+    ended.map_err(|closed| match closed {
+        Closed::Failed(why) => Closed::Failed(format!(
             "{shown} could not be opened: {why}; encrypt it for a recipient of {} (age-keygen -y), or give this host the \
              identity that it is for",
             identity.display()
-        )
-    };
-    ended.map_err(|closed| match closed {
-        Closed::Failed(why) => Closed::Failed(told(why)),
+        )),
         Closed::Late(why) => Closed::Late(format!("{shown} could not be opened: {why}")),
     })
+}
+
+/// Gives age the file, and takes what it says.
+fn converse(age: &mut Child, ciphertext: &[u8]) -> Result<Vec<u8>, Closed> {
+    let failed = |error: std::io::Error| Closed::Failed(format!("age could not be talked to: {error}"));
+    let late =
+        || Closed::Late(format!("age did not end within {} s; is its identity one that asks?", PATIENCE.as_secs()));
+    let until = Instant::now() + PATIENCE;
+    let left = || until.saturating_duration_since(Instant::now());
+    let (Some(mut stdin), Some(stdout), Some(stderr)) = (age.stdin.take(), age.stdout.take(), age.stderr.take()) else {
+        return Err(Closed::Failed("age was started without its pipes".into()));
+    };
+    let value = read(stdout, BYTES_MAX + 1).map_err(failed)?;
+    let complaint = read(stderr, COMPLAINT_MAX).map_err(failed)?;
+    let ciphertext = ciphertext.to_vec();
+    // Where age has ended before it read all, it says why.
+    thread(move || drop(stdin.write_all(&ciphertext))).map_err(failed)?;
+    let value = value.recv_timeout(left()).map_err(|_| late())?;
+    if value.len() > BYTES_MAX {
+        // age was not heard to the end.
+        return Ok(value);
+    }
+    let complaint = complaint.recv_timeout(left()).map_err(|_| late())?;
+    match wait(age, left()).map_err(failed)? {
+        Some(status) if status.success() => Ok(value),
+        Some(_) => Err(Closed::Failed(complained(&complaint))),
+        None => Err(late()),
+    }
+}
+
+/// How age ended; none where it did not in this time.
+fn wait(age: &mut Child, left: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let pid = i32::try_from(age.id()).ok().and_then(Pid::from_raw).ok_or(ErrorKind::InvalidInput)?;
+    let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+    let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+    rustix::io::retry_on_intr(|| rustix::event::poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&left)))?;
+    age.try_wait()
 }
 
 fn start(identity: &Path) -> Result<Child, String> {
@@ -124,14 +132,19 @@ fn start(identity: &Path) -> Result<Child, String> {
 }
 
 /// Reads at most so many bytes, in a thread of its own.
-fn read(from: impl Read + Send + 'static, most: usize) -> Receiver<Vec<u8>> {
+fn read(from: impl Read + Send + 'static, most: usize) -> std::io::Result<Receiver<Vec<u8>>> {
     let (tell, told) = channel();
-    std::thread::spawn(move || {
+    thread(move || {
         let mut bytes = Vec::new();
         let _ = from.take(most as u64).read_to_end(&mut bytes);
         let _ = tell.send(bytes);
-    });
-    told
+    })?;
+    Ok(told)
+}
+
+/// A thread that nobody waits for; on a host that has none to spare, an error.
+fn thread(body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name("age".into()).spawn(body).map(drop)
 }
 
 /// What age complained of, as one line.

@@ -30,8 +30,8 @@ impl EnvValue {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileSecret {
-    /// The file, an absolute path on the host: of root, for nobody else to write, at most 64 KiB. One line end at its end
-    /// is not part of the value.
+    /// The file, an absolute path on the host: of root, for nobody else to write, no symbolic link, at most 64 KiB. One line
+    /// end at its end is not part of the value.
     #[schemars(regex(pattern = r"^/"))]
     pub from_file: String,
     /// Filled in on the host: a digest of the value with a key that only the host has. None: it could not be read.
