@@ -29,6 +29,10 @@ pub struct Places {
     age_identity: Option<PathBuf>,
 }
 
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// The cgroup of the packaged units where they are in use, so that a shell beside the service sees its zones.
 fn usual_cgroup() -> String {
     const UNIT: &str = "reeve.slice/reeve-zones.service";
@@ -46,7 +50,7 @@ impl Places {
         let folder = |given: Option<&Path>, name: &str, default: &str| {
             let path = given.filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned);
             let path = path.or_else(|| from_env(name).map(PathBuf::from)).unwrap_or_else(|| default.into());
-            std::path::absolute(&path).unwrap_or(path)
+            absolute(&path)
         };
         let state = folder(state, "REEVE_STATE_DIR", STATE_DIR);
         let run = folder(run, "REEVE_RUN_DIR", RUN_DIR);
@@ -57,7 +61,7 @@ impl Places {
             .or_else(|| from_env("REEVE_CGROUP").and_then(|value| value.into_string().ok()))
             .unwrap_or_else(|| if state == Path::new(STATE_DIR) { usual_cgroup() } else { format!("reeve-{hex}") });
         let cgroup = cgroup.trim_matches('/').to_owned();
-        let age_identity = from_env("REEVE_AGE_IDENTITY").map(PathBuf::from);
+        let age_identity = from_env("REEVE_AGE_IDENTITY").map(|path| absolute(Path::new(&path)));
         Self { state, run, cgroup, tag: hex[..4].to_owned(), age_identity }
     }
 
@@ -65,7 +69,7 @@ impl Places {
     #[must_use]
     pub fn with_age_identity(mut self, identity: Option<&Path>) -> Self {
         if let Some(identity) = identity {
-            self.age_identity = Some(identity.to_owned());
+            self.age_identity = Some(absolute(identity));
         }
         self
     }

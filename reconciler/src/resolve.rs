@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reeve_kernel::sys::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
-use reeve_kernel::wire::{Control, FileSystem, FileSystemKind, InitSpec, Link, PlatformSpec, Program};
+use reeve_kernel::wire::{Control, FileSystem, FileSystemKind, Hidden, InitSpec, Link, PlatformSpec, Program};
 use reeve_schema::Zone;
 use reeve_schema::manifest::{EnvValue, Fs, FsType, Init, Net, Root};
 use reeve_state::limits::{FIELDS, Limits};
@@ -130,7 +130,7 @@ pub fn init(init: &Init, secrets: &BTreeMap<String, String>) -> InitSpec {
         Some(program) => Program::Init(std::iter::once(program.clone()).chain(init.args.iter().cloned()).collect()),
         None => Program::Command(init.command.clone()),
     };
-    InitSpec { program, environment }
+    InitSpec { program, environment: Hidden(environment) }
 }
 
 /// How init is asked to end: the signal, and how long it may take before it is killed.
@@ -173,6 +173,7 @@ mod tests {
         assert_eq!(
             init(&tiny.spec.init, &BTreeMap::new())
                 .environment
+                .0
                 .iter()
                 .filter(|entry| entry.starts_with("HOME="))
                 .count(),
@@ -181,5 +182,18 @@ mod tests {
         let (systemd, _) = zone(json!({"root": {"hostUsr": {}}, "init": {"program": "/sbin/init"}}));
         assert_eq!(ending(&systemd.spec.init).0, SIGRTMIN_3);
         assert_eq!(init(&systemd.spec.init, &BTreeMap::new()).program, Program::Init(vec!["/sbin/init".into()]));
+    }
+
+    #[test]
+    fn secrets_are_in_the_environment_and_nothing_shows_them() {
+        let env = json!({"A": {"fromFile": "/a"}, "B": {"fromAge": "b.age"}, "C": "text"});
+        let (zone, _) = zone(json!({"root": {"hostUsr": {}}, "init": {"env": env}}));
+        let values = [("A", "hunter2"), ("B", "hunter3")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let spec = init(&zone.spec.init, &values.into());
+        for entry in ["A=hunter2", "B=hunter3", "C=text"] {
+            assert!(spec.environment.0.iter().any(|one| one == entry), "{entry}");
+        }
+        let shown = format!("{:?}", reeve_kernel::wire::Request::Boot(spec));
+        assert!(shown.contains("Boot") && !shown.contains("hunter"), "{shown}");
     }
 }
