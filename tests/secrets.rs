@@ -227,6 +227,8 @@ fn values_reach_init_and_nothing_else_whatever_happens() {
     assert!(message.contains("init.env.TOKEN: ") && message.contains("no identity matched"), "{message}");
     assert_eq!((&held["initPid"], &converged(&held)["status"]), (&running, &"False".into()));
     scene.ask_everything();
+    let (status, text) = scene.run(&["diff", "MANIFESTS"]);
+    assert!(status == 1 && text.contains("init.env.TOKEN: "), "whether it differs is not known: {status} {text}");
     assert_eq!(scene.run(&["apply", "MANIFESTS"]).0, 3);
     encrypt(&scene.own(), new_token, &scene.token());
     assert_eq!(scene.wait_for("AsWanted")["initPid"], running, "the value is the one that it has");
@@ -251,6 +253,7 @@ fn values_reach_init_and_nothing_else_whatever_happens() {
     scene.ask_everything();
 
     scene.nothing_shows(&[password, token, new_password, new_token, meanwhile, unasked, unreadable]);
+    assert!(scene.said.borrow().contains("(secret ") && scene.host.controller_log().contains("no identity matched"));
     let keys = ["state/secret.key", "state/secrets"].map(|path| scene.host.folder().join(path));
     assert_eq!(keys.each_ref().map(|path| mode(path)), [0o600, 0o700]);
     let left = scene.host.take_down();

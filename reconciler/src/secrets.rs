@@ -191,6 +191,9 @@ impl Secrets {
     /// # Errors
     /// What could not be read or removed; where a zone's configuration cannot be read, nothing is.
     pub fn prune(&self, places: &Places, boot_id: &str) -> Result<()> {
+        if !self.kept.0.is_dir() {
+            return Ok(());
+        }
         let mut used = BTreeSet::new();
         for zone in zone_names(places.state())? {
             let files = ZoneFiles::new(places, &zone);

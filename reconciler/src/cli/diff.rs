@@ -61,13 +61,15 @@ pub fn diff(context: &Context, arguments: &Arguments) -> Done {
     Ok(if differing.is_empty() { exit::DONE } else { exit::DIFFERS })
 }
 
-/// A zone without a manifest has no fields that differ, but something is to be done with it, or waits to be. That a
-/// manifest is in another file than before is no difference of the zone: so a changed copy of a folder can be compared.
+/// A zone without a manifest has no fields that differ, but something is to be done with it, or waits to be; whether one
+/// whose secret cannot be had differs, nobody can say. That a manifest is in another file than before is no difference of
+/// the zone: so a changed copy of a folder can be compared.
 fn differs(zone: &ZonePlan) -> bool {
     if text_of::is_only_moved(zone) {
         return false;
     }
-    text_of::compared(zone).next().is_some() || !zone.steps.is_empty() || (zone.digest.is_none() && zone.hold.is_some())
+    let not_known = (zone.digest.is_none() && zone.hold.is_some()) || zone.held_for_secret().is_some();
+    text_of::compared(zone).next().is_some() || !zone.steps.is_empty() || not_known
 }
 
 fn text(zones: &[&ZonePlan]) -> String {

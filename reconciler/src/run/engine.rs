@@ -224,6 +224,12 @@ impl Engine {
         if self.problem.take().is_some() {
             self.tell(Notice::Problems(Vec::new()));
         }
+        for (name, new) in &wanted {
+            let told = self.world.wanted.get(name).and_then(|old| old.unavailable.as_ref());
+            if let Some(why) = new.unavailable.as_ref().filter(|why| told != Some(*why)) {
+                self.say(Some(name), format!("left as it is: {why}"));
+            }
+        }
         let names: BTreeSet<&String> = wanted.keys().chain(self.world.wanted.keys()).collect();
         for name in names {
             let (old, new) = (self.world.wanted.get(name), wanted.get(name));

@@ -151,5 +151,6 @@ fn thread(body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
 fn complained(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     let first = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("age failed without a word");
+    let first = first.strip_prefix("age: error: ").unwrap_or(first);
     first.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
