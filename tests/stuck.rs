@@ -7,7 +7,7 @@ mod harness;
 use harness::held::{Frozen, Held, loop_device, namespace_file};
 use harness::{Host, fuse, kernel, shown};
 use reeve_kernel::channel::Channel;
-use reeve_kernel::wire::{InitSpec, LoginSpec, Program, Reply, Request};
+use reeve_kernel::wire::{Hidden, InitSpec, LoginSpec, Program, Reply, Request};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -260,7 +260,7 @@ fn nothing_can_be_started_in_a_zone_that_is_being_halted() {
         let command = vec!["/usr/bin/true".to_owned()];
         let (terminal, size, environment) = (true, (24, 80), Vec::new());
         let login = LoginSpec { argv: command.clone(), environment: environment.clone(), terminal, size };
-        let boot = InitSpec { program: Program::Command(command), environment };
+        let boot = InitSpec { program: Program::Command(command), environment: Hidden(environment) };
         for request in [Request::Login(login), Request::Boot(boot)] {
             let answer = asked(host, &request);
             assert!(matches!(&answer, Reply::Failed(.., why) if why.contains("is being halted")), "{answer:?}");

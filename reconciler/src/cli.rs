@@ -20,6 +20,7 @@ mod progress;
 mod render;
 mod run;
 mod safe_text;
+mod secret;
 mod terminal;
 mod time;
 mod validate;
@@ -174,9 +175,15 @@ impl Context {
         Ok(configuration::host_self(&configuration::load(self.config.as_deref())?))
     }
 
-    /// The host, which is checked for what zones need.
+    /// The host, which is checked for what zones need. A configuration that is wrong is told and keeps nobody from looking at
+    /// zones or halting them; who needs more of it than what opens secrets fails by it.
     fn host(&self) -> Result<Host, Failure> {
-        Ok(Host::open(self.places.clone())?)
+        let configuration = configuration::load(self.config.as_deref()).unwrap_or_else(|error| {
+            Failure::from(error).print();
+            configuration::Configuration::default()
+        });
+        let identity = configuration.secrets.age_identity.as_deref().map(Path::new);
+        Ok(Host::open(self.places.clone().with_age_identity(identity))?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use reeve_schema::configuration::Configuration;
+pub use reeve_schema::configuration::Configuration;
 use reeve_schema::{HostSelf, Limits, Problems, SourceFile};
 
 use crate::error::{Error, OnFile, Result};

@@ -2,17 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use reeve_schema::ManifestSet;
+use reeve_schema::{LoadedZone, ManifestSet, Zone};
 use reeve_state::wanted::Wanted;
 
+use crate::host::Host;
 use crate::places::Places;
+use crate::secrets;
 
-/// The zones that a set wants, by name.
+/// The zones that a set wants, by name, as far as files say it: no secret is opened.
 pub fn wanted(set: &ManifestSet, places: &Places) -> BTreeMap<String, Wanted> {
+    each(set, places, |loaded| (secrets::fill_in(loaded), None))
+}
+
+/// The zones that a set wants on this host, by name. Secrets are read, and what is wanted has digests of their values.
+pub fn wanted_here(set: &ManifestSet, host: &Host) -> BTreeMap<String, Wanted> {
+    each(set, host.places(), |loaded| host.secrets().resolve(loaded))
+}
+
+fn each(
+    set: &ManifestSet,
+    places: &Places,
+    fill_in: impl Fn(&LoadedZone) -> (Zone, Option<String>),
+) -> BTreeMap<String, Wanted> {
     let zonepaths = places.zonepaths();
     let wanted = set.zones.iter().map(|(name, loaded)| {
-        let source = format!("{}:{}", loaded.origin.file, loaded.origin.line);
-        (name.to_string(), Wanted::new(&loaded.zone, &loaded.digest, Some(source), &zonepaths))
+        let source = Some(format!("{}:{}", loaded.origin.file, loaded.origin.line));
+        if !secrets::has_secrets(&loaded.zone.spec.init) {
+            return (name.to_string(), Wanted::new(&loaded.zone, &loaded.digest, source, &zonepaths));
+        }
+        let (zone, unavailable) = fill_in(loaded);
+        // Another value is another manifest: what the zone did with the old one counts no longer.
+        let wanted = Wanted::new(&zone, &reeve_schema::digest(&zone), source, &zonepaths);
+        (name.to_string(), Wanted { unavailable, ..wanted })
     });
     wanted.collect()
 }

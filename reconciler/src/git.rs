@@ -6,9 +6,10 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use reeve_schema::{HostSelf, Limits, ManifestSet, Problems, SourceFile};
+use reeve_schema::{AgeFile, HostSelf, Limits, ManifestSet, Problems, SourceFile};
 
 use crate::error::{Error, OnFile, Result};
+use crate::secrets;
 use crate::source::{LoadError, Reader, check_depth, is_hidden, is_manifest};
 
 /// How much is read of a list of files, in bytes.
@@ -76,8 +77,9 @@ impl GitSource {
         Ok(Self { path: Some(inside(below)?).filter(|path| !path.is_empty()), ..self })
     }
 
-    /// Reads the manifests, and gives what `host` gets of them. `zonepaths` is [`crate::Places::zonepaths`]. Problems name
-    /// files as git does (`REV:PATH`); the zones' origins are the files of the working tree.
+    /// Reads the manifests and the encrypted files that they name, and gives what `host` gets of them. `zonepaths` is
+    /// [`crate::Places::zonepaths`]. Problems name files as git does (`REV:PATH`); the zones' origins are the files of the
+    /// working tree.
     ///
     /// # Errors
     /// As [`crate::source::load`]; and what git says where there is no such commit, path or repository.
@@ -86,12 +88,22 @@ impl GitSource {
         let prefix = self.prefix();
         let mut set = reeve_schema::load(&files, host, zonepaths, &Limits::default())
             .map_err(|problems| LoadError::Problems(Problems(problems)))?;
+        if set.zones.values().any(|zone| !zone.age_files.is_empty()) {
+            let mut objects = Objects::open()?;
+            secrets::take_in(&mut set, &mut |file| self.encrypted(&mut objects, file))?;
+        }
         for zone in set.zones.values_mut() {
             if let Some(path) = zone.origin.file.strip_prefix(&prefix) {
                 zone.origin.file = top.join(path).display().to_string();
             }
         }
         Ok(set)
+    }
+
+    /// An encrypted file that a manifest names; none where it is not there.
+    fn encrypted(&self, objects: &mut Objects, file: &AgeFile) -> Result<Option<Vec<u8>>> {
+        let revision = self.revision.as_deref().unwrap_or_default();
+        objects.named(&format!("{revision}:{}", file.in_source(&self.prefix())), &file.path)
     }
 
     /// The file or folder of the working tree that this is an earlier or later state of.
@@ -355,6 +367,20 @@ impl Objects {
     /// A file's bytes.
     fn blob(&mut self, object: &str, shown: &str, max: usize) -> Result<Vec<u8>> {
         let Some(line) = self.ask(object)? else { return Err(self.ended()) };
+        self.content(&line, shown, max)
+    }
+
+    /// A file's bytes, by its place in a commit or the index, which it may not have.
+    fn named(&mut self, place: &str, shown: &str) -> Result<Option<Vec<u8>>> {
+        match self.ask(place)? {
+            None => Err(self.ended()),
+            Some(line) if line.ends_with(" missing") => Ok(None),
+            Some(line) => self.content(&line, shown, secrets::BYTES_MAX).map(Some),
+        }
+    }
+
+    /// What comes after the first line of an answer.
+    fn content(&mut self, line: &str, shown: &str, max: usize) -> Result<Vec<u8>> {
         let words: Vec<&str> = line.split(' ').collect();
         let size = match words.as_slice() {
             [_, "blob", size] => size.parse::<usize>().ok(),

@@ -23,6 +23,7 @@ use crate::observe::Looker;
 use crate::pass::{self, Aim, World};
 use crate::places::{self, Places};
 use crate::progress::Observer;
+use crate::secrets::Secrets;
 use crate::store::files::{self, Content};
 use crate::store::zone::ZoneFiles;
 use crate::store::{self, Holder, Lock};
@@ -125,6 +126,7 @@ pub struct Host(Arc<Inner>);
 pub struct Inner {
     places: Places,
     looker: Looker,
+    secrets: Secrets,
     zoneadmd_cgroup: OnceLock<Cgroup>,
     /// Whether the controllers were handed down to it, as far as the host has them.
     handed_down: AtomicBool,
@@ -148,6 +150,11 @@ impl Inner {
     /// Who looks at it.
     pub fn looker(&self) -> &Looker {
         &self.looker
+    }
+
+    /// The values that are in no manifest.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// The host's boot.
@@ -193,9 +200,11 @@ impl Host {
         // Descriptors are held of every zone's processes. What is started gets the old limit back.
         places::raise_descriptor_limit();
         let looker = Looker::new(&places)?;
+        let secrets = Secrets::new(&places);
         Ok(Self(Arc::new(Inner {
             places,
             looker,
+            secrets,
             zoneadmd_cgroup: OnceLock::new(),
             handed_down: AtomicBool::new(false),
             preparing: Mutex::new(()),
@@ -208,10 +217,11 @@ impl Host {
     }
 
     /// What would be done for this set, and why. `source` is the file or folder that it is from: zones that came from
-    /// elsewhere are left out. Takes no lock, touches nothing.
+    /// elsewhere are left out. Takes no lock, touches no zone; encrypted files of the set are kept, for whoever carries the
+    /// plan out.
     pub fn plan(&self, set: &ManifestSet, source: &Path) -> Planned {
         let aim = Aim::Manifests { source: source.to_owned(), follows: false };
-        let mut world = World::new(self, aim, desired::wanted(set, self.places()));
+        let mut world = World::new(self, aim, desired::wanted_here(set, self));
         let findings = pass::look_only(self, &mut world);
         let mut zones: Vec<ZonePlan> = world.plans.into_values().collect();
         // As the planner arranges them: who is torn down first.
@@ -262,6 +272,9 @@ impl Host {
         if let Err(error) = store::sweep(self.places()) {
             tracing::warn!("what an earlier writer left is still there: {error}");
         }
+        if let Err(error) = self.secrets().prune(self.places(), self.boot_id()) {
+            tracing::warn!("encrypted files that no zone needs are still there: {error}");
+        }
         Ok(lock)
     }
 
@@ -284,7 +297,7 @@ impl Host {
         patience: Duration,
         observer: &Observer,
     ) -> Outcome {
-        let wanted = desired::wanted(set, self.places());
+        let wanted = desired::wanted_here(set, self);
         let aim = Aim::Manifests { source: source.to_owned(), follows: false };
         run::once(self, aim, wanted, patience, observer)
     }

@@ -35,6 +35,7 @@ pub mod purge;
 pub mod quiet;
 pub mod resolve;
 pub mod run;
+pub mod secrets;
 pub mod source;
 pub mod store;
 pub mod supervisor;

@@ -26,6 +26,11 @@ pub struct Places {
     run: PathBuf,
     cgroup: String,
     tag: String,
+    age_identity: Option<PathBuf>,
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The cgroup of the packaged units where they are in use, so that a shell beside the service sees its zones.
@@ -38,13 +43,14 @@ fn usual_cgroup() -> String {
 }
 
 impl Places {
-    /// The places of the environment (REEVE_STATE_DIR, REEVE_RUN_DIR, REEVE_CGROUP), each moved by what is given.
+    /// The places of the environment (REEVE_STATE_DIR, REEVE_RUN_DIR, REEVE_CGROUP, REEVE_AGE_IDENTITY), each moved by what is
+    /// given.
     pub fn new(state: Option<&Path>, run: Option<&Path>, cgroup: Option<&str>) -> Self {
         let from_env = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let folder = |given: Option<&Path>, name: &str, default: &str| {
             let path = given.filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned);
             let path = path.or_else(|| from_env(name).map(PathBuf::from)).unwrap_or_else(|| default.into());
-            std::path::absolute(&path).unwrap_or(path)
+            absolute(&path)
         };
         let state = folder(state, "REEVE_STATE_DIR", STATE_DIR);
         let run = folder(run, "REEVE_RUN_DIR", RUN_DIR);
@@ -55,7 +61,22 @@ impl Places {
             .or_else(|| from_env("REEVE_CGROUP").and_then(|value| value.into_string().ok()))
             .unwrap_or_else(|| if state == Path::new(STATE_DIR) { usual_cgroup() } else { format!("reeve-{hex}") });
         let cgroup = cgroup.trim_matches('/').to_owned();
-        Self { state, run, cgroup, tag: hex[..4].to_owned() }
+        let age_identity = from_env("REEVE_AGE_IDENTITY").map(|path| absolute(Path::new(&path)));
+        Self { state, run, cgroup, tag: hex[..4].to_owned(), age_identity }
+    }
+
+    /// The same places with this file of age identities, where one is given.
+    #[must_use]
+    pub fn with_age_identity(mut self, identity: Option<&Path>) -> Self {
+        if let Some(identity) = identity {
+            self.age_identity = Some(absolute(identity));
+        }
+        self
+    }
+
+    /// The file of age identities that opens this host's secrets.
+    pub fn age_identity(&self) -> Option<&Path> {
+        self.age_identity.as_deref()
     }
 
     /// What outlives a boot of the host.

@@ -1,6 +1,7 @@
 //! What is left when the last zone is gone, and removed with it: bridges, cgroups, files of the run folder.
 
 use std::fs;
+use std::path::Path;
 
 use reeve_kernel::netlink::Rtnl;
 use reeve_kernel::observe::is_own_bridge;
@@ -10,6 +11,7 @@ use crate::error::Result;
 use crate::host::Host;
 use crate::install::tree;
 use crate::progress::{Notice, Observer};
+use crate::secrets::Secrets;
 use crate::store;
 
 /// Removes what no zone needs any more; what cannot be removed is told.
@@ -18,7 +20,9 @@ pub fn leftovers(host: &Host, observer: &Observer) {
     // An unconfigure that was killed at its very end left a folder with nothing in it. Only such a one goes here.
     for folder in [places.state(), places.run()] {
         for zone in store::zone_names(folder).unwrap_or_default() {
-            let _ = fs::remove_dir(folder.join("zones").join(zone));
+            let folder = folder.join("zones").join(zone);
+            forget_held(&folder);
+            let _ = fs::remove_dir(folder);
         }
     }
     let left = |folder| store::zone_names(folder).map_or(true, |names| !names.is_empty());
@@ -35,9 +39,20 @@ pub fn leftovers(host: &Host, observer: &Observer) {
     for name in ["zones", "ids", "next-zone-id", crate::controller::SOCKET] {
         said(tree::remove(&places.run().join(name)));
     }
+    said(Secrets::remove(places.state()));
     // The folder itself may be somebody's mount point.
     let _ = fs::remove_dir(places.run());
     let _ = fs::remove_dir(places.zonepaths());
+}
+
+/// Removes what was told of a zone that never came to be, where nothing else is there of it.
+fn forget_held(folder: &Path) {
+    const TOLD: &str = "status.json";
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+    if names.as_slice() == [TOLD] {
+        let _ = fs::remove_file(folder.join(TOLD));
+    }
 }
 
 fn bridges(host: &Host) -> Result<()> {

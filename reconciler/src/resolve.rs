@@ -1,11 +1,12 @@
 //! From a manifest to what zoneadmd is told: everything looked up and spelled out, so that it parses no text.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reeve_kernel::sys::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
-use reeve_kernel::wire::{Control, FileSystem, FileSystemKind, InitSpec, Link, PlatformSpec, Program};
+use reeve_kernel::wire::{Control, FileSystem, FileSystemKind, Hidden, InitSpec, Link, PlatformSpec, Program};
 use reeve_schema::Zone;
-use reeve_schema::manifest::{Fs, FsType, Init, Net, Root};
+use reeve_schema::manifest::{EnvValue, Fs, FsType, Init, Net, Root};
 use reeve_state::limits::{FIELDS, Limits};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -111,8 +112,8 @@ pub fn controls(places: &Places, manifest: &Value, all: bool) -> Vec<Control> {
         .collect()
 }
 
-/// What runs as the zone's init.
-pub fn init(init: &Init) -> InitSpec {
+/// What runs as the zone's init, with the values of its secrets by variable.
+pub fn init(init: &Init, secrets: &BTreeMap<String, String>) -> InitSpec {
     let mut environment = vec![
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
         ("HOME", "/root".to_owned()),
@@ -121,13 +122,15 @@ pub fn init(init: &Init) -> InitSpec {
     // How systemd and others know that they are in a container.
     environment.push(("container", "reeve".to_owned()));
     environment.retain(|(name, _)| !init.env.contains_key(*name));
-    let given = init.env.iter().map(|(name, value)| format!("{name}={value}"));
+    let value =
+        |name: &String, value: &EnvValue| value.text().map(str::to_owned).or_else(|| secrets.get(name).cloned());
+    let given = init.env.iter().filter_map(|(name, from)| Some(format!("{name}={}", value(name, from)?)));
     let environment = environment.into_iter().map(|(name, value)| format!("{name}={value}")).chain(given).collect();
     let program = match &init.program {
         Some(program) => Program::Init(std::iter::once(program.clone()).chain(init.args.iter().cloned()).collect()),
         None => Program::Command(init.command.clone()),
     };
-    InitSpec { program, environment }
+    InitSpec { program, environment: Hidden(environment) }
 }
 
 /// How init is asked to end: the signal, and how long it may take before it is killed.
@@ -167,9 +170,30 @@ mod tests {
     fn init_is_asked_to_end_in_its_own_way() {
         let (tiny, _) = zone(json!({"root": {"hostUsr": {}}, "init": {"command": ["/bin/x"], "env": {"HOME": "/"}}}));
         assert_eq!(ending(&tiny.spec.init), (SIGTERM, Duration::from_secs(10)));
-        assert_eq!(init(&tiny.spec.init).environment.iter().filter(|entry| entry.starts_with("HOME=")).count(), 1);
+        assert_eq!(
+            init(&tiny.spec.init, &BTreeMap::new())
+                .environment
+                .0
+                .iter()
+                .filter(|entry| entry.starts_with("HOME="))
+                .count(),
+            1
+        );
         let (systemd, _) = zone(json!({"root": {"hostUsr": {}}, "init": {"program": "/sbin/init"}}));
         assert_eq!(ending(&systemd.spec.init).0, SIGRTMIN_3);
-        assert_eq!(init(&systemd.spec.init).program, Program::Init(vec!["/sbin/init".into()]));
+        assert_eq!(init(&systemd.spec.init, &BTreeMap::new()).program, Program::Init(vec!["/sbin/init".into()]));
+    }
+
+    #[test]
+    fn secrets_are_in_the_environment_and_nothing_shows_them() {
+        let env = json!({"A": {"fromFile": "/a"}, "B": {"fromAge": "b.age"}, "C": "text"});
+        let (zone, _) = zone(json!({"root": {"hostUsr": {}}, "init": {"env": env}}));
+        let values = [("A", "hunter2"), ("B", "hunter3")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let spec = init(&zone.spec.init, &values.into());
+        for entry in ["A=hunter2", "B=hunter3", "C=text"] {
+            assert!(spec.environment.0.iter().any(|one| one == entry), "{entry}");
+        }
+        let shown = format!("{:?}", reeve_kernel::wire::Request::Boot(spec));
+        assert!(shown.contains("Boot") && !shown.contains("hunter"), "{shown}");
     }
 }

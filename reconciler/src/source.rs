@@ -5,9 +5,11 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use reeve_schema::{HostSelf, Limits, ManifestSet, Problems, SourceFile};
+use reeve_schema::{AgeFile, HostSelf, Limits, ManifestSet, Problems, SourceFile};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 
 use crate::error::{Error, OnFile, Result};
+use crate::secrets;
 
 /// How deep folders may nest.
 const DEPTH_MAX: usize = 16;
@@ -57,14 +59,42 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Vec<SourceFile>> {
     Ok(files)
 }
 
-/// Reads the manifests of these files and folders as one set, and gives what `host` gets of it. `zonepaths` is
-/// [`crate::Places::zonepaths`].
+/// Reads the manifests of these files and folders as one set, and the encrypted files that they name, and gives what
+/// `host` gets of it. `zonepaths` is [`crate::Places::zonepaths`].
 ///
 /// # Errors
 /// [`LoadError`].
 pub fn load(paths: &[PathBuf], host: &HostSelf, zonepaths: &str) -> std::result::Result<ManifestSet, LoadError> {
-    reeve_schema::load(&read_all(paths)?, host, zonepaths, &Limits::default())
-        .map_err(|problems| LoadError::Problems(Problems(problems)))
+    let mut set = reeve_schema::load(&read_all(paths)?, host, zonepaths, &Limits::default())
+        .map_err(|problems| LoadError::Problems(Problems(problems)))?;
+    secrets::take_in(&mut set, &mut beside)?;
+    Ok(set)
+}
+
+/// What is in a file below the folder of a manifest; none where it is not there. No symbolic link leads out of that folder,
+/// or anywhere: the file is the one that a repository has.
+fn beside(file: &AgeFile) -> Result<Option<Vec<u8>>> {
+    let manifest = fs::canonicalize(&file.place.file).on("realpath", Path::new(&file.place.file))?;
+    let folder = manifest.parent().unwrap_or(Path::new("/"));
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(CWD, folder, flags, Mode::empty()).on("open", folder)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let path = Path::new(&file.path);
+    let file = match rustix::fs::openat2(&opened, path, flags, Mode::empty(), resolve) {
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+        Err(rustix::io::Errno::LOOP) => {
+            let what = "is a symbolic link, or in one, which is not followed; put the file itself there";
+            return Err(Error::refused(format!("`{}` {what}", path.display())));
+        }
+        found => File::from(found.on("open", path)?),
+    };
+    if !file.metadata().on("fstat", path)?.is_file() {
+        return Err(Error::refused(format!("`{}` is not a file", path.display())));
+    }
+    let mut bytes = Vec::new();
+    file.take(secrets::BYTES_MAX as u64 + 1).read_to_end(&mut bytes).on("read", path)?;
+    Ok(Some(bytes))
 }
 
 /// Takes in files, within the limits of a set.
@@ -182,6 +212,11 @@ pub fn is_manifest(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
+/// Whether a file's name is that of an encrypted one.
+pub fn is_encrypted(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "age")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,7 +228,7 @@ mod tests {
     #[test]
     fn reads_what_is_a_manifest_in_the_order_of_paths() {
         let dir = folder();
-        for name in ["b.yaml", "a.yml", ".hidden.yaml", "notes.txt", "sub/c.yaml", ".git/d.yaml"] {
+        for name in ["b.yaml", "a.yml", ".hidden.yaml", "notes.txt", "c.yaml.age", "sub/c.yaml", ".git/d.yaml"] {
             let path = dir.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, name).unwrap();

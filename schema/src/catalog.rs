@@ -14,7 +14,7 @@ pub use render::{FieldOrigin, Rendered};
 use crate::check;
 use crate::decode::{self, Document, Facts, HOST_LABEL, On, OverlayEntry};
 use crate::digest::digest;
-use crate::load::{Limits, LoadedZone, ManifestSet, Origin, SourceFile, small_enough};
+use crate::load::{Limits, LoadedZone, ManifestSet, Origin, SourceFile, age_file, small_enough};
 use crate::manifest::Zone;
 use crate::node::{Node, documents};
 use crate::problem::Problem;
@@ -150,9 +150,11 @@ impl<'f> Catalog<'f> {
         }
         let loaded = members.into_iter().filter_map(|member| {
             let origin = self.origin(self.zones[member.index].place);
+            let used = member.facts.age_files.iter().cloned();
+            let age_files = used.map(|used| age_file(&self.report, used)).collect();
             let zone = without_hosts(member.zone?.into_owned());
             let digest = digest(&zone);
-            Some((zone.metadata.name.clone(), LoadedZone { zone, origin, digest }))
+            Some((zone.metadata.name.clone(), LoadedZone { zone, origin, digest, age_files }))
         });
         Ok(ManifestSet { zones: loaded.collect() })
     }

@@ -7,8 +7,9 @@ use sha2::{Digest, Sha256};
 
 use crate::manifest::Zone;
 
-/// SHA-256, in hexadecimal, of the canonical JSON: keys sorted, no white space, defaults written out.
-pub(crate) fn digest(zone: &Zone) -> String {
+/// SHA-256, in hexadecimal, of the manifest's canonical JSON: keys sorted, no white space, defaults written out.
+#[must_use]
+pub fn digest(zone: &Zone) -> String {
     // Every map of a manifest has text for keys, so this cannot fail; an empty digest would match nothing.
     let Ok(value) = serde_json::to_value(zone) else {
         return String::new();

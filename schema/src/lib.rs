@@ -27,8 +27,9 @@ mod suggest;
 mod text;
 
 pub use catalog::{Catalog, Checked, FieldOrigin, HostSelf, Rendered};
+pub use digest::digest;
 pub use json_schema::{Described, json_schema};
-pub use load::{Limits, LoadedZone, ManifestSet, Origin, SourceFile, load};
+pub use load::{AgeFile, Limits, LoadedZone, ManifestSet, Origin, SourceFile, load};
 pub use manifest::{Deletion, DesiredState, Zone};
 pub use name::ZoneName;
 pub use problem::{Problem, Problems};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::{Catalog, HostSelf};
+use crate::decode::AgeUse;
 use crate::manifest::Zone;
 use crate::name::ZoneName;
 use crate::problem::Problem;
@@ -56,6 +57,33 @@ pub struct LoadedZone {
     pub origin: Origin,
     /// SHA-256, in hexadecimal, of the manifest's canonical JSON: the same for two texts that mean the same.
     pub digest: String,
+    /// The encrypted files that it names.
+    pub age_files: Vec<AgeFile>,
+}
+
+/// An encrypted file that a manifest names, and that whoever reads the manifests has to read as well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgeFile {
+    /// The variable of `init.env` whose value is in it.
+    pub variable: String,
+    /// Its path, from the folder of the manifest ([`Problem::file`] of `place`) on.
+    pub path: String,
+    /// Where it is named, as a problem that has neither message nor help yet.
+    pub place: Problem,
+    /// What is in it; empty before it was read.
+    pub ciphertext: Vec<u8>,
+}
+
+impl AgeFile {
+    /// Its path in the source, where the names of the source's files begin with `prefix`.
+    #[must_use]
+    pub fn in_source(&self, prefix: &str) -> String {
+        let manifest = self.place.file.strip_prefix(prefix).unwrap_or(&self.place.file);
+        match manifest.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/{}", self.path),
+            None => self.path.clone(),
+        }
+    }
 }
 
 /// The zones of a set that has no problem.
@@ -78,6 +106,12 @@ pub fn load(
     limits: &Limits,
 ) -> Result<ManifestSet, Vec<Problem>> {
     Catalog::read(files, limits).for_host(host, zonepaths)
+}
+
+/// A file that is to be read, with the place that names it.
+pub(crate) fn age_file(report: &Report, used: AgeUse) -> AgeFile {
+    let place = report.problem(used.spot, "", "");
+    AgeFile { variable: used.variable, path: used.path, place, ciphertext: Vec::new() }
 }
 
 /// Whether a file may be read, `bytes` being the size of all files up to and with it. Notes why not.

@@ -60,6 +60,23 @@ pub(crate) fn check_relative(path: &str, example: &str) -> Result<(), TextError>
     }
 }
 
+/// Whether a path is one from a manifest's folder on, in its one spelling, to a file whose name has this ending: below the
+/// folder, and not hidden, as hidden files are not read. `example` is shown where it is not.
+pub(crate) fn check_beside(path: &str, ending: &str, example: &str) -> Result<(), TextError> {
+    let rule = format!("a path from the manifest's folder on, such as {example}");
+    let wrong = |what: &str| Err(TextError::new(format!("`{}` {what}", shown(path)), &rule));
+    match path {
+        _ if path.len() > MOST => Err(TextError::new(format!("the path has more than {MOST} bytes"), &rule)),
+        _ if path.starts_with('/') => wrong("is an absolute path"),
+        _ if path.chars().any(char::is_control) => wrong("has a control character in it"),
+        _ if path.split('/').any(|part| part == "..") => wrong("contains `..`"),
+        _ if path.split('/').any(|part| part == "." || part.is_empty()) => wrong("has another, shorter spelling"),
+        _ if path.split('/').any(|part| part.starts_with('.')) => wrong("is hidden: such files are not read"),
+        _ if !path.ends_with(ending) => wrong(&format!("does not end in `{ending}`")),
+        _ => Ok(()),
+    }
+}
+
 /// The parts of a path, empty ones left out.
 pub(crate) fn parts(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|part| !part.is_empty())
@@ -84,6 +101,16 @@ mod tests {
     fn within_goes_by_parts() {
         assert!(within("/a/b", "/a") && within("/a", "/a") && within("/a", "/"));
         assert!(!within("/ab", "/a") && !within("/a", "/a/b"));
+    }
+
+    #[test]
+    fn beside_is_below_the_folder() {
+        for good in ["a.age", "a b/c.age", "a/b/c..age"] {
+            assert!(check_beside(good, ".age", "").is_ok(), "{good}");
+        }
+        for bad in ["", "a", ".age", "/a.age", "../a.age", "a/../b.age", "./a.age", "a//b.age", ".a/b.age", "a\n.age"] {
+            assert!(check_beside(bad, ".age", "").is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -169,8 +169,19 @@ impl<'b, 'r> Reader<'b, 'r> {
         node: &Node,
         check_key: impl Fn(&str) -> Result<(), TextError>,
     ) -> Option<BTreeMap<String, String>> {
+        self.map_of(node, "a map of text to text", check_key, |r, _, node| r.text(node).map(str::to_owned))
+    }
+
+    /// A map of any keys to values that `read` takes, with the key.
+    pub(crate) fn map_of<T>(
+        &mut self,
+        node: &Node,
+        what: &str,
+        check_key: impl Fn(&str) -> Result<(), TextError>,
+        mut read: impl FnMut(&mut Self, &str, &Node) -> Option<T>,
+    ) -> Option<BTreeMap<String, T>> {
         let Value::Map(entries) = &node.value else {
-            self.wrong_type(node, "a map of text to text");
+            self.wrong_type(node, what);
             return None;
         };
         let entries = self.unique(entries);
@@ -181,7 +192,7 @@ impl<'b, 'r> Reader<'b, 'r> {
                 self.at(key, |r| r.problem(place, error.message, error.help));
                 whole = false;
             }
-            match self.at(key, |r| r.text(value).map(str::to_owned)) {
+            match self.at(key, |r| read(r, key, value)) {
                 Some(value) => drop(map.insert(key.to_owned(), value)),
                 None => whole = false,
             }

@@ -123,9 +123,15 @@ impl<'a> Report<'a> {
             self.beyond += 1;
             return;
         }
+        let problem = self.problem(at, message, help);
+        self.problems.push(problem);
+    }
+
+    /// A problem with the line that it is in, which is not noted.
+    pub(crate) fn problem(&self, at: Spot, message: impl Into<String>, help: impl Into<String>) -> Problem {
         let file = self.files[at.place.file as usize];
         let (source_line, caret) = excerpt(&file.text, at.place.offset as usize);
-        self.problems.push(Problem {
+        Problem {
             file: file.path.clone(),
             line: at.place.line as usize,
             column: at.place.column as usize,
@@ -134,7 +140,7 @@ impl<'a> Report<'a> {
             help: help.into(),
             source_line,
             caret,
-        });
+        }
     }
 
     /// The problems in the order of their places; the last says how many more there are.

@@ -72,7 +72,7 @@ pub enum Price {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
-    /// Path in the spec with dots, e.g. `init.command`; `labels` and `annotations` of the metadata; `state`; or one of
+    /// Path in the spec with dots, e.g. `init.command` or `init.env.LANG`; `labels` and `annotations` of the metadata; `state`; or one of
     /// Reeve's own: `digest` (the manifest as a whole), `source` (the file that it is in), `record` (there is none), `platform` (not
     /// whole), `zoneadmd` (gone).
     pub field: String,
@@ -91,15 +91,22 @@ pub struct Difference {
 /// The fields whose value is observed, by name.
 const OBSERVED: [&str; 5] = ["cappedCpu", "cappedMemory", "cpuShares", "maxProcesses", "net"];
 
-/// The fields of a manifest that are compared: those of the spec but `state`, those of `init` each for itself, and the
-/// metadata's labels and annotations.
+/// The fields of a manifest that are compared: those of the spec but `state`, those of `init` and the variables in `init.env`
+/// each for itself, and the metadata's labels and annotations.
 pub fn fields(manifest: &Value) -> BTreeMap<String, Value> {
     let mut out = BTreeMap::new();
     let object = |value: &Value| value.as_object().cloned().unwrap_or_default();
     for (key, value) in object(&manifest["spec"]) {
         match key.as_str() {
             "state" => {}
-            "init" => out.extend(object(&value).into_iter().map(|(k, v)| (format!("init.{k}"), v))),
+            "init" => {
+                for (key, value) in object(&value) {
+                    match key.as_str() {
+                        "env" => out.extend(object(&value).into_iter().map(|(k, v)| (format!("init.env.{k}"), v))),
+                        _ => drop(out.insert(format!("init.{key}"), value)),
+                    }
+                }
+            }
             _ => drop(out.insert(key, value)),
         }
     }
@@ -277,7 +284,14 @@ impl Compare<'_> {
         if !changed && drift.is_none() {
             return None;
         }
-        let price = if changed { price_of(name) } else { drift.unwrap_or(Price::Live) };
+        // A secret that is somewhere else, or encrypted anew, with the value that it had: init need not hear of that.
+        let value = |field: Option<&Value>| field.and_then(wanted::secret_value).map(str::to_owned);
+        let same_secret = value(r).is_some() && value(r) == value(d);
+        let price = match (changed, drift) {
+            (true, _) if same_secret => Price::Live,
+            (true, _) => price_of(name),
+            (false, drift) => drift.unwrap_or(Price::Live),
+        };
         Some(Difference {
             field: name.to_owned(),
             recorded: r.cloned(),

@@ -98,6 +98,12 @@ pub enum Hold {
         /// What: an address or a path.
         what: String,
     },
+    /// A secret that the manifest names could not be had on this host. What is wanted is not known then: the zone stays as
+    /// it is, but for going down where the manifest says so.
+    SecretUnavailable {
+        /// Which, why, and what to do.
+        why: String,
+    },
     /// Somebody suspended the zone.
     Suspended,
     /// None of these manifests names it, and none of them did: it came from elsewhere, so that it is no matter of theirs.
@@ -139,6 +145,16 @@ pub struct ZonePlan {
     pub after: Vec<String>,
     /// In words.
     pub reason: String,
+}
+
+impl ZonePlan {
+    /// Which secret a zone lacks that has nothing to do before it is there. What failed before is no longer what it waits for.
+    pub fn held_for_secret(&self) -> Option<&str> {
+        match &self.hold {
+            Some(Hold::SecretUnavailable { why }) if self.steps.is_empty() => Some(why),
+            _ => None,
+        }
+    }
 }
 
 /// What is to be done with every zone; zones with a teardown come first.

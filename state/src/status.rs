@@ -264,13 +264,14 @@ fn claims(input: &Input<'_>) -> Vec<Claim> {
         out.push(Claim::is_true(ConditionType::Drifted, "FieldsDiffer", fields.join(", ")));
     }
     let stalling = out.iter().find(|c| c.kind.stalls() && c.status == ConditionStatus::True).cloned();
-    let waits = matches!(plan.hold, Some(Hold::Backoff { .. })) || outcome.failed.is_some();
+    let failed = outcome.failed.as_ref().filter(|_| plan.held_for_secret().is_none());
+    let waits = matches!(plan.hold, Some(Hold::Backoff { .. })) || failed.is_some();
     match &stalling {
         Some(cause) => {
             out.push(Claim::is_true(ConditionType::Stalled, format!("{:?}", cause.kind), cause.message.clone()))
         }
         None if waits || !plan.steps.is_empty() => {
-            let reason = if outcome.failed.is_some() { "Retrying" } else { "InProgress" };
+            let reason = if failed.is_some() { "Retrying" } else { "InProgress" };
             out.push(Claim::is_true(ConditionType::Reconciling, reason, plan.reason.clone()));
         }
         None => {}
@@ -307,13 +308,14 @@ fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
         let message = format!("{}{}", cause.message, waiting(input));
         return not(format!("{:?}", cause.kind), &message);
     }
-    if let Some(error) = &outcome.failed {
+    if let (Some(error), None) = (&outcome.failed, plan.held_for_secret()) {
         return not("StepFailed".into(), error);
     }
     match &plan.hold {
         Some(Hold::Stay { why }) => not(why.as_str().into(), &plan.reason),
         Some(Hold::Backoff { .. }) => not("Backoff".into(), &plan.reason),
         Some(Hold::Conflict { .. }) => not("Conflict".into(), &plan.reason),
+        Some(Hold::SecretUnavailable { .. }) => not("SecretUnavailable".into(), &plan.reason),
         Some(Hold::Suspended) => not("Suspended".into(), &plan.reason),
         Some(Hold::AwaitingConfirmation { .. } | Hold::FilesGone | Hold::Unknown { .. } | Hold::OtherSource { .. }) => {
             not("Held".into(), &plan.reason)

@@ -25,6 +25,10 @@ pub struct Wanted {
     pub digest: String,
     /// Where the manifest came from, for people: a path or a commit.
     pub source: Option<String>,
+    /// Which secret that it names could not be had on this host, why, and what to do. What is wanted is not whole then, so
+    /// that the zone is left as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
 }
 
 impl Wanted {
@@ -37,7 +41,13 @@ impl Wanted {
             spec.insert("zonepath".into(), zone.zonepath(zonepaths).into());
             spec.insert("hostname".into(), zone.hostname().into());
         }
-        Wanted { name: zone.name().to_string(), manifest: Arc::new(manifest), digest: digest.to_owned(), source }
+        Wanted {
+            name: zone.name().to_string(),
+            manifest: Arc::new(manifest),
+            digest: digest.to_owned(),
+            source,
+            unavailable: None,
+        }
     }
 
     /// The state that the manifest wants.
@@ -98,6 +108,11 @@ pub fn deletion(manifest: &Value) -> Deletion {
 /// Where it is no init, e.g. one that another version recorded.
 pub fn init(manifest: &Value) -> Result<Init, serde_json::Error> {
     at(manifest, &["spec", "init"]).map_or_else(|| Ok(Init::default()), Init::deserialize)
+}
+
+/// The digest of a variable's value, where it is a secret whose value was read on the host.
+pub fn secret_value(variable: &Value) -> Option<&str> {
+    variable.get("value").and_then(Value::as_str)
 }
 
 /// `spec.init.restart`; always where the manifest does not say.

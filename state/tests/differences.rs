@@ -38,7 +38,7 @@ fn a_changed_field_has_its_price() {
         (json!({"init": {"haltTimeout": "1s"}}), "init.haltTimeout", Price::Live),
         (json!({"init": {"haltSignal": "SIGINT"}}), "init.haltSignal", Price::Live),
         (json!({"init": {"command": ["/bin/true"]}}), "init.command", Price::Restart),
-        (json!({"init": {"env": {"A": "b"}}}), "init.env", Price::Restart),
+        (json!({"init": {"env": {"A": "b"}}}), "init.env.A", Price::Restart),
         (json!({"hostname": "other"}), "hostname", Price::Rebuild),
         (json!({"net": [{"physical": "br0"}]}), "net", Price::Rebuild),
         (json!({"fs": [{"dir": "/tmp", "type": "tmpfs"}]}), "fs", Price::Rebuild),
@@ -68,6 +68,27 @@ fn every_field_of_a_manifest_is_in_the_price_table() {
     assert_eq!(price_of("initially"), Price::Rebuild, "not below init");
     assert_eq!(price_of("init.haltTimeout"), Price::Live);
     assert_eq!(price_of("init.program"), Price::Restart);
+}
+
+#[test]
+fn a_secret_is_compared_by_its_digest() {
+    let age = |ciphertext: &str, value: &str| json!({"fromAge": "a.age", "ciphertext": ciphertext, "value": value});
+    let unopened = |ciphertext: &str| json!({"fromAge": "a.age", "ciphertext": ciphertext});
+    let table = [
+        (age("c1", "v1"), age("c1", "v1"), None),
+        (age("c1", "v1"), age("c2", "v2"), Some(Price::Restart)),
+        // Encrypted anew, or moved: the value is what init has already.
+        (age("c1", "v1"), age("c2", "v1"), Some(Price::Live)),
+        (age("c1", "v1"), json!({"fromFile": "/a", "value": "v1"}), Some(Price::Live)),
+        (json!("text"), age("c1", "v1"), Some(Price::Restart)),
+        // Between manifests alone nothing was opened: another file may be another value.
+        (unopened("c1"), unopened("c2"), Some(Price::Restart)),
+    ];
+    for (r, d, price) in table {
+        let told = told(json!({"init": {"env": {"A": r}}}), json!({"init": {"env": {"A": d}}}));
+        let expected: Vec<_> = price.map(|price| ("init.env.A".to_owned(), Cause::Change, price)).into_iter().collect();
+        assert_eq!(told, expected);
+    }
 }
 
 #[test]

@@ -91,6 +91,15 @@ proptest! {
     }
 
     #[test]
+    fn nothing_is_started_or_recorded_without_its_secrets(world in world()) {
+        let lacking = |name: &String| world.wanted.get(name).is_some_and(|wanted| wanted.unavailable.is_some());
+        for zone in world.plan().zones.iter().filter(|zone| lacking(&zone.name)) {
+            prop_assert!(zone.hold.is_some() && zone.manifest.is_none(), "{zone:#?}");
+            prop_assert!(zone.path.iter().all(|t| matches!(t, Transition::Halt | Transition::Stop)), "{zone:#?}");
+        }
+    }
+
+    #[test]
     fn data_is_destroyed_only_where_somebody_said_so(world in world()) {
         let allowed = world.permissions().destroy;
         for zone in world.plan().zones {

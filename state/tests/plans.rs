@@ -196,6 +196,34 @@ fn a_suspended_zone_is_left_alone_but_for_its_unfinished_halt() {
 }
 
 #[test]
+fn a_zone_without_its_secret_is_left_as_it_is_but_may_go_down() {
+    let why = "init.env.A: /etc/a is not there";
+    let table = [
+        ("running", Running, vec![]),
+        ("running", Ready, vec![]),
+        ("running", Installed, vec![]),
+        ("running", ZoneState::Down, vec![T::Halt]),
+        ("ready", Running, vec![T::Stop]),
+        ("installed", Running, vec![T::Halt]),
+    ];
+    for (wanted, state, path) in table {
+        let spec = |command: &str| json!({"state": wanted, "init": {"command": [command]}});
+        let mut world = World::new();
+        world.put(&wants("z", spec("/bin/a")), state);
+        world.want(json!({"state": "running"}), "other");
+        // Also another change waits: it would start init.
+        let lacking = Wanted { unavailable: Some(why.into()), ..wants("z", spec("/bin/b")) };
+        world.wanted.insert("z".into(), lacking);
+        let plan = world.plan();
+        let zone = plan.zone("z").expect("z");
+        assert_eq!((&zone.path, &zone.manifest), (&path, &None), "{wanted} from {state}");
+        assert_eq!(zone.hold, Some(Hold::SecretUnavailable { why: why.into() }));
+        assert!(!plan.zone("other").expect("other").steps.is_empty(), "no other zone waits for it");
+        assert_eq!(audit_zone(zone, &world.facts.zones["z"], &Permissions::default()), [], "{wanted} from {state}");
+    }
+}
+
+#[test]
 fn requests_follow_the_table_and_boot_goes_through_ready() {
     let zone = wants("z", json!({}));
     let ask = |t, state| request(t, Some(&zone), &facts_in(&zone, state), None);

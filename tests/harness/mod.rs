@@ -22,6 +22,8 @@ pub struct Host {
     name: String,
     folder: PathBuf,
     controller: Option<Child>,
+    /// Environment of every `reeve`, over the test's own.
+    variables: Vec<(String, String)>,
 }
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -35,7 +37,7 @@ impl Host {
         let name = format!("reeve-test-{test}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = Path::new("/var/tmp").join(&name);
         std::fs::create_dir_all(folder.join("manifests")).expect("the test's folder");
-        Self { name, folder, controller: None }
+        Self { name, folder, controller: None, variables: Vec::new() }
     }
 
     /// The folder with everything of this host.
@@ -75,8 +77,14 @@ impl Host {
         let mut command = Command::new(env!("CARGO_BIN_EXE_reeve"));
         command.args(arguments).env("REEVE_STATE_DIR", self.folder.join("state"));
         command.env("REEVE_RUN_DIR", self.folder.join("run")).env("REEVE_CGROUP", &self.name);
-        command.env_remove("REEVE_CONFIG").stdin(Stdio::null());
+        command.env_remove("REEVE_CONFIG").envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null());
         command
+    }
+
+    /// Gives every `reeve` from now on a variable of its environment.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     /// Runs `reeve` and returns what it printed and its exit status.
@@ -105,10 +113,16 @@ impl Host {
 
     /// Starts the controller; its output goes to `controller.log`.
     pub fn start_controller(&mut self) {
+        self.start_controller_with(&[]);
+    }
+
+    /// The same with options of `reeve run`.
+    pub fn start_controller_with(&mut self, options: &[&str]) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("controller.log"));
         let log = log.expect("controller.log");
         let manifests = self.manifests();
         let mut command = self.command(&["run", manifests.to_str().expect("UTF-8")]);
+        command.args(options);
         command.stdout(log.try_clone().expect("dup")).stderr(log);
         self.controller = Some(command.spawn().expect("start the controller"));
     }

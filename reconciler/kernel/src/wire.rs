@@ -4,7 +4,7 @@
 mod codec;
 mod message;
 
-pub use codec::{Decode, Encode, Malformed, Reader, Writer};
+pub use codec::{Decode, Encode, Hidden, Malformed, Reader, Writer};
 pub use message::{
     Adoption, Control, EndOfInit, Event, FileSystem, FileSystemKind, HaltOrder, Held, InitSpec, Link, LoginSpec,
     PlatformSpec, Program, Reply, Request, Snapshot, StepName, Traces, ZschedReply, ZschedRequest,

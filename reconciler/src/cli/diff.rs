@@ -12,7 +12,7 @@ use super::failure::exit;
 use super::input::Manifests;
 use super::output::{self, BOLD, FAINT, Format, FormatArguments, GREEN, List, PLAIN, RED, Table, YELLOW};
 use super::plan::text as text_of;
-use super::{Context, Done, safe_text};
+use super::{Context, Done, safe_text, secret};
 
 /// A value of so many characters is shown on one line.
 const SHORT: usize = 48;
@@ -61,13 +61,15 @@ pub fn diff(context: &Context, arguments: &Arguments) -> Done {
     Ok(if differing.is_empty() { exit::DONE } else { exit::DIFFERS })
 }
 
-/// A zone without a manifest has no fields that differ, but something is to be done with it, or waits to be. That a
-/// manifest is in another file than before is no difference of the zone: so a changed copy of a folder can be compared.
+/// A zone without a manifest has no fields that differ, but something is to be done with it, or waits to be; whether one
+/// whose secret cannot be had differs, nobody can say. That a manifest is in another file than before is no difference of
+/// the zone: so a changed copy of a folder can be compared.
 fn differs(zone: &ZonePlan) -> bool {
     if text_of::is_only_moved(zone) {
         return false;
     }
-    text_of::compared(zone).next().is_some() || !zone.steps.is_empty() || (zone.digest.is_none() && zone.hold.is_some())
+    let not_known = (zone.digest.is_none() && zone.hold.is_some()) || zone.held_for_secret().is_some();
+    text_of::compared(zone).next().is_some() || !zone.steps.is_empty() || not_known
 }
 
 fn text(zones: &[&ZonePlan]) -> String {
@@ -117,6 +119,9 @@ pub fn difference(one: &Difference, indent: &str) -> String {
     // What is there now, as far as that is seen; else what was recorded.
     let there = if one.observed.is_some() { &one.observed } else { &one.recorded };
     let (there, desired) = (there.as_ref().unwrap_or(&Value::Null), one.desired.as_ref().unwrap_or(&Value::Null));
+    if let Some(words) = secret::change(there, desired) {
+        return format!("{indent}{YELLOW}~{PLAIN} {}: {words} {label}\n", safe_text::line(&one.field));
+    }
     let mut out = String::new();
     for (field, there, desired) in leaves(&one.field, there, desired) {
         let (from, to) = (short(there), short(desired));
@@ -161,6 +166,7 @@ fn short(value: &Value) -> String {
     match value {
         Value::Null => "none".into(),
         Value::String(text) => safe_text::line(text),
+        other if secret::is_one(other) => secret::short(other),
         other => safe_text::line(&other.to_string()),
     }
 }

@@ -151,6 +151,11 @@ impl Engine {
         let mut trimmed = 0;
         loop {
             self.pass_if_needed().await;
+            if self.host.secrets().take_doubt() {
+                self.why = "secrets";
+                self.reload(&source).await;
+                continue;
+            }
             self.serve_followers();
             if self.passes == 1 {
                 notify_socket::notify("READY=1");
@@ -198,9 +203,9 @@ impl Engine {
 
     /// Reads the manifests again. What has a problem is told and changes nothing.
     pub(super) async fn reload(&mut self, source: &std::path::Path) {
-        let (path, places, me) = (source.to_owned(), self.host.places().clone(), self.me.clone());
+        let (path, host, me) = (source.to_owned(), self.host.clone(), self.me.clone());
         let loaded = tokio::task::spawn_blocking(move || {
-            source::load(&[path], &me, &places.zonepaths()).map(|set| crate::desired::wanted(&set, &places))
+            source::load(&[path], &me, &host.places().zonepaths()).map(|set| crate::desired::wanted_here(&set, &host))
         });
         match loaded.await {
             Ok(Ok(wanted)) => self.accept(wanted),
@@ -222,6 +227,12 @@ impl Engine {
     fn accept(&mut self, wanted: BTreeMap<String, Wanted>) {
         if self.problem.take().is_some() {
             self.tell(Notice::Problems(Vec::new()));
+        }
+        for (name, new) in &wanted {
+            let told = self.world.wanted.get(name).and_then(|old| old.unavailable.as_ref());
+            if let Some(why) = new.unavailable.as_ref().filter(|why| told != Some(*why)) {
+                self.say(Some(name), format!("left as it is: {why}"));
+            }
         }
         let names: BTreeSet<&String> = wanted.keys().chain(self.world.wanted.keys()).collect();
         for name in names {

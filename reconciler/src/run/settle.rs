@@ -90,14 +90,14 @@ fn result(engine: &Engine, zone: &str) -> ZoneResult {
         if let Some((_, why)) = &outcome.halt_blocked {
             return ZoneResult::Blocked(why.clone());
         }
-        if let Some(why) = &outcome.failed {
+        if let (Some(why), None) = (&outcome.failed, plan.held_for_secret()) {
             return ZoneResult::Failed(why.clone());
         }
     }
     let conditions = engine.world.statuses.get(zone).map(|status| status.conditions.as_slice()).unwrap_or_default();
     match &plan.hold {
         Some(Hold::Unknown { why }) => ZoneResult::Failed(why.clone()),
-        Some(Hold::FilesGone) => ZoneResult::Blocked(plan.reason.clone()),
+        Some(Hold::FilesGone | Hold::SecretUnavailable { .. }) => ZoneResult::Blocked(plan.reason.clone()),
         Some(Hold::AwaitingConfirmation { .. } | Hold::Backoff { .. } | Hold::Suspended | Hold::OtherSource { .. }) => {
             ZoneResult::Waiting(plan.reason.clone())
         }

@@ -10,7 +10,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::error::{Error, Result};
-use crate::source::is_manifest;
+use crate::source::{is_encrypted, is_manifest};
 
 /// Events that come within this time of each other belong together.
 const TOGETHER: Duration = Duration::from_millis(3);
@@ -108,13 +108,18 @@ impl Watch {
         self.due = Some(held_until.unwrap_or(now + TOGETHER).max(now + TOGETHER));
     }
 
-    /// Whether a path may be a manifest, or a folder of them.
+    /// Whether a path may be a manifest, a file that one names, or a folder of them.
     fn counts(&self, path: &Path) -> bool {
         let folder = watched(&self.source);
         // Beside the folder there may be anything.
         let Ok(below) = path.strip_prefix(folder) else { return path == self.source };
         let hidden = below.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."));
-        !hidden && (is_manifest(path) || path.extension().is_none() || path.is_dir() || path == self.source)
+        !hidden
+            && (is_manifest(path)
+                || is_encrypted(path)
+                || path.extension().is_none()
+                || path.is_dir()
+                || path == self.source)
     }
 }
 

@@ -37,12 +37,13 @@ impl Walk<'_> {
         typed(&self.plan.name, self.manifest()?)
     }
 
-    /// What it boots.
+    /// What it boots, with the values of secrets.
     pub(super) fn init(&self) -> Result<InitSpec> {
         let init = wanted::init(self.manifest()?).map_err(|error| {
             Error::refused(format!("zone {}: the recorded `init` is not usable: {error}", self.plan.name))
         })?;
-        Ok(resolve::init(&init))
+        let secrets = self.host.secrets().environment(&init)?;
+        Ok(resolve::init(&init, &secrets))
     }
 
     pub(super) fn configure(&mut self, stage: &Stage) -> Result<()> {

@@ -279,8 +279,8 @@ impl Zsched<'_> {
             return Err(Error::new("boot", "", "an init runs already"));
         }
         let command = match &init.program {
-            Program::Command(argv) => below_own_init(argv, &init.environment),
-            Program::Init(argv) => command(argv, &init.environment)?,
+            Program::Command(argv) => below_own_init(argv, &init.environment.0),
+            Program::Init(argv) => command(argv, &init.environment.0)?,
         };
         let slave = console.slave.as_fd();
         let streams = Streams { fds: [slave; 3], terminal: true };

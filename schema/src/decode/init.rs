@@ -1,6 +1,7 @@
 //! Decodes `init`.
 
 use super::absolute;
+use super::secret::{self, AgeUse};
 use crate::manifest::{Init, Restart};
 use crate::node::{Node, Value};
 use crate::path;
@@ -29,13 +30,15 @@ pub(super) const INIT: Shape = Shape {
 pub(super) const RESTARTS: [(&str, Restart); 3] =
     [("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)];
 
-/// Decodes `init`.
-pub(super) fn init(r: &mut Reader, node: &Node) -> Option<Init> {
+/// Decodes `init`; files beside the manifest that it names go into `files`.
+pub(super) fn init(r: &mut Reader, node: &Node, files: &mut Vec<AgeUse>) -> Option<Init> {
     let map = r.object(node, &INIT)?;
     let command = map.or_default(r, "command", command);
     let program = map.optional(r, "program", program);
     let args = map.or_default(r, "args", |r, node| r.list(node, |r, node| r.text(node).map(str::to_owned)));
-    let env = map.or_default(r, "env", |r, node| r.text_map(node, variable));
+    let env = map.or_default(r, "env", |r, node| {
+        r.map_of(node, "a map of variables to values", variable, |r, name, node| secret::value(r, node, name, files))
+    });
     let restart = map.or_default(r, "restart", |r, node| r.choice(node, "restart policy", &RESTARTS));
     let halt_signal = map.optional(r, "haltSignal", |r, node| r.parsed(node));
     let halt_timeout = map.optional(r, "haltTimeout", |r, node| r.parsed(node));

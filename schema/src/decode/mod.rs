@@ -8,6 +8,7 @@ mod init;
 mod network;
 mod overlay;
 mod resource;
+mod secret;
 mod selector;
 mod storage;
 mod zone;
@@ -28,6 +29,7 @@ use crate::text::TextError;
 pub(crate) use configuration::configuration;
 pub(crate) use host::host;
 pub(crate) use overlay::{OverlayEntry, overlay};
+pub(crate) use secret::AgeUse;
 pub(crate) use zone::zone;
 
 /// What a zone must not have in common with the others of its host, each with its place.
@@ -47,6 +49,8 @@ pub(crate) struct Facts {
     pub macs: Vec<(LinkName, Mac, Spot)>,
     /// Directories of the host that the zone shares or copies.
     pub host_directories: Vec<(String, Spot)>,
+    /// Files beside the manifests that are to be read for the zone.
+    pub age_files: Vec<AgeUse>,
 }
 
 /// On which hosts a zone is.
@@ -206,6 +210,8 @@ pub(crate) const SHAPES: [(Document, &[&Shape]); 4] = [
             &resource::CAPPED_MEMORY,
             &resource::CAPPED_CPU,
             &init::INIT,
+            &secret::FILE_SECRET,
+            &secret::AGE_SECRET,
             &selector::HOSTS,
             &selector::REQUIREMENT,
         ],

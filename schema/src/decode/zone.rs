@@ -119,7 +119,7 @@ fn spec(r: &mut Reader, node: &Node, facts: &mut Facts) -> Option<ZoneSpec> {
     let cpu_shares = map.optional(r, "cpuShares", |r, node| r.integer(node, 1, 65535));
     let max_processes = map.optional(r, "maxProcesses", resource::max_processes);
     let hostname = map.optional(r, "hostname", |r, node| r.parsed(node));
-    let init = map.or_default(r, "init", init::init);
+    let init = map.or_default(r, "init", |r, node| init::init(r, node, &mut facts.age_files));
     let deletion = map.or_default(r, "deletion", |r, node| r.choice(node, "way to go", &DELETIONS));
     let root: Root = root?;
     Some(ZoneSpec {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::EnvValue;
 use crate::quantity::TimeSpan;
 use crate::signal::Signal;
 
@@ -23,9 +24,9 @@ pub struct Init {
     /// Arguments of `program`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Its environment, over PATH, HOME and TERM that are always there.
+    /// Its environment, over PATH, HOME and TERM that are always there: texts and secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, EnvValue>,
     /// Whether init is started again after its end.
     #[serde(default)]
     pub restart: Restart,
@@ -59,11 +60,12 @@ impl Init {
     /// The most bytes of [`Init::bytes`]: what is sent to zoneadmd in one message.
     pub const MAX_BYTES: usize = 64 << 10;
 
-    /// The bytes of program, command, arguments and environment as execve(2) takes them, ending zeros included.
+    /// The bytes of program, command, arguments and environment as execve(2) takes them, ending zeros included. Values
+    /// of secrets do not count: they are not known here.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let words = self.command.iter().chain(&self.program).chain(&self.args).map(|word| word.len() + 1);
-        let env = self.env.iter().map(|(name, value)| name.len() + value.len() + 2);
+        let env = self.env.iter().map(|(name, value)| name.len() + value.text().map_or(0, str::len) + 2);
         words.chain(env).sum()
     }
 }

@@ -25,6 +25,7 @@ pub fn check(top: &Value, schema: &Value, value: &Value) -> Result<(), String> {
             },
             "const" => value == rule,
             "enum" => rule.as_array().is_some_and(|values| values.contains(value)),
+            "anyOf" => rule.as_array().into_iter().flatten().any(|one| check(top, one, value).is_ok()),
             "oneOf" => {
                 let fitting = rule.as_array().into_iter().flatten().filter(|one| check(top, one, value).is_ok());
                 fitting.count() == 1

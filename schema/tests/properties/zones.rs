@@ -99,7 +99,16 @@ fn init() -> impl Strategy<Value = Init> {
         (path(), vec(text(), 0..4)).prop_map(|(program, args)| (vec![], Some(program), args)),
         (path(), vec(text(), 0..4)).prop_map(|(program, args)| ([vec![program], args].concat(), None, vec![])),
     ];
-    let env = btree_map("[A-Za-z_][A-Za-z0-9_]{0,12}", text(), 0..4);
+    let value = prop_oneof![
+        text().prop_map(EnvValue::Text),
+        path().prop_map(|from_file| EnvValue::FromFile(FileSecret { from_file, value: None })),
+        "([a-z][a-z0-9_]{0,5}/){0,2}[a-z0-9]{1,8}\\.age".prop_map(|from_age| EnvValue::FromAge(AgeSecret {
+            from_age,
+            ciphertext: None,
+            value: None
+        })),
+    ];
+    let env = btree_map("[A-Za-z_][A-Za-z0-9_]{0,12}", value, 0..4);
     let restart = select(vec![Restart::Always, Restart::OnFailure, Restart::Never]);
     let signal = of(parsed::<Signal>("SIG(TERM|INT|RTMIN|RTMIN\\+[1-9]|RTMIN\\+30)"));
     (what, env, restart, signal, 0..=TimeSpan::MAX_MILLIS).prop_map(

@@ -182,9 +182,13 @@ fn end(zone: &ZonePlan, out: &mut Findings) {
         }
         None | Some(Hold::AwaitingConfirmation { .. }) => &[],
         Some(Hold::Stay { .. } | Hold::Backoff { .. }) => &[Boot, Reboot],
-        Some(Hold::Unknown { .. } | Hold::Suspended | Hold::FilesGone | Hold::Conflict { .. }) => {
-            &[Configure, Install, Ready, Boot, Reboot]
-        }
+        Some(
+            Hold::Unknown { .. }
+            | Hold::SecretUnavailable { .. }
+            | Hold::Suspended
+            | Hold::FilesGone
+            | Hold::Conflict { .. },
+        ) => &[Configure, Install, Ready, Boot, Reboot],
         Some(Hold::OtherSource { .. }) => &[Configure, Install, Ready, Boot, Reboot, Stop, Uninstall, Unconfigure],
     };
     let rises = |step: &&Step| matches!(step.action, Action::Transition(t) if forbidden.contains(&t));

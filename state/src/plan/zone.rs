@@ -54,6 +54,7 @@ pub(super) fn plan(s: &Subject<'_>, conflict: Option<&Hold>) -> ZonePlan {
     }
     match s.wanted {
         _ if s.policy.suspended => s.only_finish_halt(state, Hold::Suspended),
+        Some(Wanted { unavailable: Some(why), .. }) => s.without_secret(state, why),
         Some(wanted) => s.bring_to(state, wanted, conflict),
         None => match s.other_source().filter(|_| state.is_some()) {
             Some(hold) => s.only_finish_halt(state, hold),
@@ -105,6 +106,18 @@ impl Subject<'_> {
             plan.reason.push_str("; its unfinished halt goes on");
         }
         plan.hold = Some(hold);
+        plan
+    }
+
+    /// A zone of which a secret could not be had: what runs goes on as it is, with the value that it was started with. It
+    /// may go down, which takes no secret.
+    fn without_secret(&self, state: Option<ZoneState>, why: &str) -> ZonePlan {
+        let goal = self.wanted.map(Wanted::goal);
+        let here = if state.is_some_and(ZoneState::is_halting) { Some(Installed) } else { state };
+        let mut plan = self.laid_out(state, &self.downward(state, lower(here, goal)));
+        plan.goal = goal;
+        plan.reason = format!("left as it is: {why}");
+        plan.hold = Some(Hold::SecretUnavailable { why: why.to_owned() });
         plan
     }
 

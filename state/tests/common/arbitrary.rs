@@ -194,9 +194,10 @@ fn zone(name: &'static str) -> BoxedStrategy<ZoneSeed> {
     (seen, spec(), 0..6_u8, any_policy())
         .prop_flat_map(move |((facts, made_from), spec, kind, policy)| {
             let other = wants(name, spec);
-            // Of the zone: unchanged, changed, or without a manifest; with or without a record.
+            // Of the zone: unchanged, changed, changed and without a secret, or without a manifest; with or without a record.
             let wanted = match kind {
                 0 | 1 => Some(made_from.clone()),
+                4 => Some(Wanted { unavailable: Some("init.env.A: /etc/a is not there".into()), ..other }),
                 5 => None,
                 _ => Some(other),
             };

@@ -159,6 +159,28 @@ impl<T: Decode> Decode for Vec<T> {
     }
 }
 
+/// Texts that may be secrets: whatever shows a message does not show them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(pub Vec<String>);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Hidden({})", self.0.len())
+    }
+}
+
+impl Encode for Hidden {
+    fn encode(&self, to: &mut Writer) {
+        self.0.encode(to);
+    }
+}
+
+impl Decode for Hidden {
+    fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Vec::decode(from).map(Self)
+    }
+}
+
 impl<T: Encode> Encode for Option<T> {
     fn encode(&self, to: &mut Writer) {
         self.is_some().encode(to);

@@ -1,6 +1,6 @@
 //! The messages: what the controller asks of zoneadmd, what zoneadmd asks of zsched, and what each answers.
 
-use super::codec::{fields, variants};
+use super::codec::{Hidden, fields, variants};
 
 fields! {
     /// Everything that `ready` needs to know of a zone, resolved: zoneadmd looks nothing up and parses no text.
@@ -106,7 +106,7 @@ fields! {
         /// What to run.
         pub program: Program,
         /// Environment, as NAME=VALUE.
-        pub environment: Vec<String>,
+        pub environment: Hidden,
     }
 }
 
