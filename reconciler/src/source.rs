@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use reeve_schema::{AgeFile, HostSelf, Limits, ManifestSet, Problems, SourceFile};
+use reeve_schema::{AgeFile, Catalog, Checked, HostSelf, Limits, ManifestSet, Problems, SourceFile};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 
 use crate::error::{Error, OnFile, Result};
@@ -69,6 +69,35 @@ pub fn load(paths: &[PathBuf], host: &HostSelf, zonepaths: &str) -> std::result:
         .map_err(|problems| LoadError::Problems(Problems(problems)))?;
     secrets::take_in(&mut set, &mut beside)?;
     Ok(set)
+}
+
+/// Checks the manifests of these files and folders for every host that they declare, and for one that they do not, and
+/// that the encrypted files that they name are there. Nothing is decrypted.
+///
+/// # Errors
+/// [`LoadError`], with the problems of all hosts.
+pub fn check(paths: &[PathBuf], zonepaths: &str) -> std::result::Result<Checked, LoadError> {
+    let files = read_all(paths)?;
+    let catalog = Catalog::read(&files, &Limits::default());
+    let wrong = |problems| LoadError::Problems(Problems(problems));
+    let checked = catalog.check(zonepaths).map_err(wrong)?;
+    // Which files are read depends on the overlays of each host.
+    if files.iter().any(|file| file.text.contains("fromAge")) {
+        let mut problems = Vec::new();
+        for host in catalog.hosts().map(HostSelf::named).chain([HostSelf::default()]) {
+            let Ok(mut set) = catalog.for_host(&host, zonepaths) else { continue };
+            match secrets::take_in(&mut set, &mut beside) {
+                Err(LoadError::Problems(Problems(more))) => problems.extend(more),
+                other => other?,
+            }
+        }
+        if !problems.is_empty() {
+            problems.sort();
+            problems.dedup();
+            return Err(wrong(problems));
+        }
+    }
+    Ok(checked)
 }
 
 /// What is in a file below the folder of a manifest; none where it is not there. No symbolic link leads out of that folder,

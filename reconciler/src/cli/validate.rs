@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use reeve::source;
-use reeve_schema::{Catalog, Checked, Described, Limits, Problems};
+use reeve::source::{self, LoadError};
+use reeve_schema::{Checked, Described, Problems};
 
 use super::failure::{Failure, exit};
 use super::output::{self, Format, FormatArguments, List, Table, count};
@@ -23,16 +23,16 @@ pub struct Arguments {
 /// Says every problem of the manifests, for every host that they declare, or how much there is of them.
 pub fn validate(context: &Context, arguments: &Arguments) -> Done {
     let format = arguments.format.format;
-    let files = source::read_all(&arguments.paths)?;
-    match Catalog::read(&files, &Limits::default()).check(&context.places.zonepaths()) {
+    match source::check(&arguments.paths, &context.places.zonepaths()) {
         Ok(checked) => {
             right(context, format, &checked)?;
             Ok(exit::DONE)
         }
-        Err(problems) => {
-            wrong(format, Problems(problems))?;
+        Err(LoadError::Problems(problems)) => {
+            wrong(format, problems)?;
             Ok(exit::ERROR)
         }
+        Err(error) => Err(error.into()),
     }
 }
 
