@@ -21,6 +21,7 @@ mod render;
 mod run;
 mod safe_text;
 mod secret;
+mod source;
 mod terminal;
 mod time;
 mod validate;
@@ -103,7 +104,7 @@ enum Command {
     Diff(diff::Arguments),
     /// Take the zones where the manifests want them, then leave
     Apply(apply::Arguments),
-    /// Keep the zones where a folder of manifests wants them, until Ctrl-C
+    /// Keep the zones where a folder of manifests, or a git repository, wants them, until Ctrl-C
     Run(run::Arguments),
     /// Halt the zones of these manifests; with --purge remove them
     Down(down::Arguments),
@@ -127,6 +128,12 @@ enum Command {
     Reboot(imperative::Arguments),
     /// Try zones again that gave up or wait
     Retry(imperative::RetryArguments),
+    /// Show what was done to zones, and by which commit
+    History(source::HistoryArguments),
+    /// Make the controller look at its git repository at once
+    Notify(source::NotifyArguments),
+    /// Say yes to what Reeve does not do by itself
+    Approve(source::ApproveArguments),
     /// Print the JSON Schema of a manifest, or of a host's configuration
     Schema(validate::SchemaArguments),
     /// Print the completions for a shell
@@ -244,6 +251,9 @@ fn dispatch(context: &Context, global: &Global, command: Command) -> Done {
         Command::Halt(arguments) => imperative::halt(context, &arguments),
         Command::Reboot(arguments) => imperative::imperative(context, Goal::Reboot, &arguments),
         Command::Retry(arguments) => imperative::retry(context, &arguments),
+        Command::History(arguments) => source::history(context, &arguments),
+        Command::Notify(arguments) => source::notify(context, &arguments),
+        Command::Approve(arguments) => source::approve(context, &arguments),
         Command::Schema(arguments) => validate::schema(&arguments),
         Command::Completion(arguments) => completion(&arguments),
         Command::Zoneadm(arguments) => Ok(zoneadm::main(global, arguments.words)),

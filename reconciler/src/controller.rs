@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reeve_state::Timestamp;
+use reeve_state::source::SourceStatus;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, OnFile, Result};
@@ -54,6 +55,11 @@ pub enum Ask {
         /// The zone.
         zone: String,
     },
+    /// Look at the repository at once.
+    Notify {
+        /// Whether to answer only when it was looked at.
+        wait: bool,
+    },
 }
 
 /// A line of the answer. The last line of each answer is not a notice.
@@ -66,6 +72,8 @@ pub enum Tell {
     Info(ControllerInfo),
     /// How a pass and its walks ended.
     Outcome(Outcome),
+    /// How it is with the repository, after a look at it.
+    Source(Box<SourceStatus>),
     /// What was asked for is done.
     Done,
     /// It cannot be done.
@@ -135,6 +143,20 @@ impl Controller {
     pub fn look(&mut self, zone: &str) -> Result<()> {
         match self.ask(&Ask::Look { zone: zone.to_owned() }, Duration::from_secs(10), None)? {
             Tell::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Asks it to look at the repository at once, and with `wait` says what that came to.
+    ///
+    /// # Errors
+    /// When it went away, or follows no repository.
+    pub fn notify(&mut self, wait: bool) -> Result<Option<SourceStatus>> {
+        // A fetch may take as long as the configuration says, an hour at most.
+        let allowed = Duration::from_secs(if wait { 3700 } else { 10 });
+        match self.ask(&Ask::Notify { wait }, allowed, None)? {
+            Tell::Done => Ok(None),
+            Tell::Source(status) => Ok(Some(*status)),
             other => Err(unexpected(&other)),
         }
     }

@@ -1,13 +1,17 @@
 //! What is wanted: a checked set of manifests as the planner takes it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use reeve_schema::{LoadedZone, ManifestSet, Zone};
-use reeve_state::wanted::Wanted;
+use reeve_state::wanted::{self, Wanted};
 
 use crate::host::Host;
 use crate::places::Places;
 use crate::secrets;
+use crate::store::files::Content;
+use crate::store::{ZoneFiles, zone_names};
 
 /// The zones that a set wants, by name, as far as files say it: no secret is opened.
 pub fn wanted(set: &ManifestSet, places: &Places) -> BTreeMap<String, Wanted> {
@@ -17,6 +21,25 @@ pub fn wanted(set: &ManifestSet, places: &Places) -> BTreeMap<String, Wanted> {
 /// The zones that a set wants on this host, by name. Secrets are read, and what is wanted has digests of their values.
 pub fn wanted_here(set: &ManifestSet, host: &Host) -> BTreeMap<String, Wanted> {
     each(set, host.places(), |loaded| host.secrets().resolve(loaded))
+}
+
+/// What is configured on this host from a source: what was wanted of it when it could be read.
+pub fn configured(host: &Host, source: &Path) -> BTreeMap<String, Wanted> {
+    let names = zone_names(host.places().state()).unwrap_or_default();
+    let one = |name: String| {
+        let Ok(Content::Value(configured)) = ZoneFiles::new(host.places(), &name).configured() else { return None };
+        let here = configured.source.as_deref().is_some_and(|from| wanted::is_from(from, &source.to_string_lossy()));
+        let manifest = Arc::new(configured.manifest);
+        let wanted = Wanted {
+            name: name.clone(),
+            manifest,
+            digest: configured.digest,
+            source: configured.source,
+            unavailable: None,
+        };
+        here.then_some((name, wanted))
+    };
+    names.into_iter().filter_map(one).collect()
 }
 
 fn each(

@@ -2,15 +2,18 @@
 //! folder. Read by the `git` program from its objects; nothing is checked out, fetched, or run (hooks, filters, fsmonitor).
 //! What a person typed reaches git on its standard input only, where it cannot be taken for an option.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+pub mod objects;
+
+use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use reeve_schema::{AgeFile, HostSelf, Limits, ManifestSet, Problems, SourceFile};
 
 use crate::error::{Error, OnFile, Result};
 use crate::secrets;
 use crate::source::{LoadError, Reader, check_depth, is_hidden, is_manifest};
+use objects::{Found, Objects};
 
 /// How much is read of a list of files, in bytes.
 const LIST_MAX: u64 = 64 << 20;
@@ -89,7 +92,7 @@ impl GitSource {
         let mut set = reeve_schema::load(&files, host, zonepaths, &Limits::default())
             .map_err(|problems| LoadError::Problems(Problems(problems)))?;
         if set.zones.values().any(|zone| !zone.age_files.is_empty()) {
-            let mut objects = Objects::open()?;
+            let mut objects = open()?;
             secrets::take_in(&mut set, &mut |file| self.encrypted(&mut objects, file))?;
         }
         for zone in set.zones.values_mut() {
@@ -103,7 +106,7 @@ impl GitSource {
     /// An encrypted file that a manifest names; none where it is not there.
     fn encrypted(&self, objects: &mut Objects, file: &AgeFile) -> Result<Option<Vec<u8>>> {
         let revision = self.revision.as_deref().unwrap_or_default();
-        objects.named(&format!("{revision}:{}", file.in_source(&self.prefix())), &file.path)
+        named(objects, &format!("{revision}:{}", file.in_source(&self.prefix())), &file.path)
     }
 
     /// The file or folder of the working tree that this is an earlier or later state of.
@@ -129,14 +132,14 @@ impl GitSource {
     pub fn read(&self) -> Result<Vec<SourceFile>> {
         let entries = self.entries()?;
         let links: Vec<&Entry> = entries.iter().filter(|entry| entry.mode == "120000").collect();
-        let mut objects = Objects::open()?;
+        let mut objects = open()?;
         for link in links {
             self.refuse_link(link, &entries, &mut objects)?;
         }
         let mut reader = Reader::default();
         for entry in entries.iter().filter(|entry| entry.mode != "120000" && is_manifest(Path::new(&entry.path))) {
             let shown = format!("{}{}", self.prefix(), entry.path);
-            let bytes = objects.blob(&entry.object, &shown, reader.file_max())?;
+            let bytes = blob(&mut objects, &entry.object, &shown, reader.file_max())?;
             reader.add(bytes, &shown)?;
         }
         Ok(reader.files())
@@ -146,7 +149,7 @@ impl GitSource {
     fn entries(&self) -> Result<Vec<Entry>> {
         let mut git = match &self.revision {
             Some(revision) => {
-                let commit = Objects::open()?.commit(revision)?;
+                let commit = commit(&mut open()?, revision)?;
                 let mut git = git();
                 git.args(["ls-tree", "-r", "-z", "--full-tree", &commit]);
                 git
@@ -200,7 +203,7 @@ impl GitSource {
     /// A link that would be a manifest, or a folder of them, is refused as in a folder.
     fn refuse_link(&self, link: &Entry, entries: &[Entry], objects: &mut Objects) -> Result<()> {
         let shown = format!("{}{}", self.prefix(), link.path);
-        let target = objects.blob(&link.object, &shown, 4096)?;
+        let target = blob(objects, &link.object, &shown, 4096)?;
         let target = String::from_utf8_lossy(&target).into_owned();
         let folder = Path::new(&link.path).parent().unwrap_or(Path::new(""));
         let to = lexical(&folder.join(&target));
@@ -316,95 +319,52 @@ fn top() -> Result<PathBuf> {
     std::fs::canonicalize(path).on("realpath", path)
 }
 
-/// git cat-file: objects by what is written to it, a line each.
-struct Objects {
-    child: Child,
-    ask: ChildStdin,
-    answer: BufReader<ChildStdout>,
+/// The objects of the repository at the current folder.
+fn open() -> Result<Objects> {
+    Objects::open(start(git().args(["cat-file", "--batch"]).stdin(Stdio::piped()))?)
 }
 
-impl Objects {
-    fn open() -> Result<Self> {
-        let mut child = start(git().args(["cat-file", "--batch"]).stdin(Stdio::piped()))?;
-        match (child.stdin.take(), child.stdout.take()) {
-            (Some(ask), Some(answer)) => Ok(Self { child, ask, answer: BufReader::new(answer) }),
-            _ => Err(Error::refused("git was started without its pipes")),
+/// The commit that a person named.
+fn commit(objects: &mut Objects, revision: &str) -> Result<String> {
+    let line = objects.ask(&format!("{revision}^{{commit}}"))?.ok_or_else(|| refused(&objects.said()))?;
+    let words: Vec<&str> = line.split(' ').collect();
+    match words.as_slice() {
+        [object, "commit", _] => Ok((*object).to_owned()),
+        [.., "ambiguous"] => Err(Error::refused(format!("{revision} names several commits; write more of it"))),
+        _ => {
+            let what = "is no commit of this repository; git log and git branch show which there are";
+            Err(Error::refused(format!("{revision} {what}")))
         }
-    }
-
-    /// The first line of the answer: none where git ended instead, because it had something to say.
-    fn ask(&mut self, object: &str) -> Result<Option<String>> {
-        // Where git has ended, why is what it said.
-        let _ = self.ask.write_all(format!("{object}\n").as_bytes());
-        let mut line = String::new();
-        let read = (&mut self.answer).take(4096).read_line(&mut line).on("read", Path::new("git"))?;
-        Ok((read > 0).then(|| line.trim_end().to_owned()))
-    }
-
-    /// Why git ended.
-    fn ended(&mut self) -> Error {
-        let mut said = String::new();
-        if let Some(stderr) = self.child.stderr.take() {
-            let _ = stderr.take(4096).read_to_string(&mut said);
-        }
-        Error::refused(words(if said.trim().is_empty() { "it ended" } else { &said }))
-    }
-
-    /// The commit that a person named.
-    fn commit(&mut self, revision: &str) -> Result<String> {
-        let Some(line) = self.ask(&format!("{revision}^{{commit}}"))? else { return Err(self.ended()) };
-        let words: Vec<&str> = line.split(' ').collect();
-        match words.as_slice() {
-            [object, "commit", _] => Ok((*object).to_owned()),
-            [.., "ambiguous"] => Err(Error::refused(format!("{revision} names several commits; write more of it"))),
-            _ => {
-                let what = "is no commit of this repository; git log and git branch show which there are";
-                Err(Error::refused(format!("{revision} {what}")))
-            }
-        }
-    }
-
-    /// A file's bytes.
-    fn blob(&mut self, object: &str, shown: &str, max: usize) -> Result<Vec<u8>> {
-        let Some(line) = self.ask(object)? else { return Err(self.ended()) };
-        self.content(&line, shown, max)
-    }
-
-    /// A file's bytes, by its place in a commit or the index, which it may not have.
-    fn named(&mut self, place: &str, shown: &str) -> Result<Option<Vec<u8>>> {
-        match self.ask(place)? {
-            None => Err(self.ended()),
-            Some(line) if line.ends_with(" missing") => Ok(None),
-            Some(line) => self.content(&line, shown, secrets::BYTES_MAX).map(Some),
-        }
-    }
-
-    /// What comes after the first line of an answer.
-    fn content(&mut self, line: &str, shown: &str, max: usize) -> Result<Vec<u8>> {
-        let words: Vec<&str> = line.split(' ').collect();
-        let size = match words.as_slice() {
-            [_, "blob", size] => size.parse::<usize>().ok(),
-            _ => None,
-        };
-        let size = size.ok_or_else(|| {
-            Error::refused(format!("{shown} is not in this clone ({line}); get it first, as with git fetch"))
-        })?;
-        if size > max {
-            return Err(Error::refused(format!("{shown}: is larger than {max} bytes")));
-        }
-        let mut bytes = vec![0; size + 1];
-        self.answer.read_exact(&mut bytes).on("read", Path::new(shown))?;
-        bytes.truncate(size);
-        Ok(bytes)
     }
 }
 
-impl Drop for Objects {
-    fn drop(&mut self) {
-        // Nothing of it is needed any more, whether or not it has more to say.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// A file's bytes, by its place in a commit or the index, which it may not have.
+fn named(objects: &mut Objects, place: &str, shown: &str) -> Result<Option<Vec<u8>>> {
+    let max = secrets::BYTES_MAX;
+    match objects.read(place, "blob", max)? {
+        Found::Not(line) if line.ends_with(" missing") => Ok(None),
+        found => bytes(found, shown, max).map(Some),
     }
+}
+
+/// A file's bytes.
+fn blob(objects: &mut Objects, object: &str, shown: &str, max: usize) -> Result<Vec<u8>> {
+    bytes(objects.read(object, "blob", max)?, shown, max)
+}
+
+fn bytes(found: Found, shown: &str, max: usize) -> Result<Vec<u8>> {
+    match found {
+        Found::Bytes(bytes) => Ok(bytes),
+        Found::TooLarge(_) => Err(Error::refused(format!("{shown}: is larger than {max} bytes"))),
+        Found::Not(line) => {
+            Err(Error::refused(format!("{shown} is not in this clone ({line}); get it first, as with git fetch")))
+        }
+        Found::Ended(said) => Err(refused(&said)),
+    }
+}
+
+fn refused(said: &str) -> Error {
+    Error::refused(words(if said.is_empty() { "it ended" } else { said }))
 }
 
 #[cfg(test)]

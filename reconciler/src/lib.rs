@@ -14,6 +14,7 @@
 //! audit (the `reeve-state` crate), status ([`pass`] is that line from top to bottom), then [`walk`].
 #![forbid(unsafe_code)]
 
+pub mod bounded;
 pub mod cgroup;
 pub mod configuration;
 pub mod console;
@@ -33,6 +34,7 @@ mod planted;
 pub mod progress;
 pub mod purge;
 pub mod quiet;
+pub mod repository;
 pub mod resolve;
 pub mod run;
 pub mod secrets;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use reeve_schema::Deletion;
 use reeve_state::audit::{self, Finding, Permissions, Severity};
+use reeve_state::condition::Claim;
 use reeve_state::difference::Recorded;
 use reeve_state::observed::derive_state;
 use reeve_state::plan::{self, Hold, Plan, ZonePlan, ZonePolicy, take_down};
@@ -95,6 +96,10 @@ pub struct World {
     pub aim: Aim,
     /// What is wanted, by zone.
     pub wanted: BTreeMap<String, Wanted>,
+    /// The commit that it is from, where it is from git.
+    pub commit: Option<String>,
+    /// What is to be said of that source, and of every zone from it.
+    pub source_claims: Vec<Claim>,
     /// What was seen.
     pub facts: HostFacts,
     /// R, by zone.
@@ -138,6 +143,8 @@ impl World {
         Self {
             aim,
             wanted,
+            commit: None,
+            source_claims: Vec::new(),
             facts,
             recorded: BTreeMap::new(),
             memories: BTreeMap::new(),

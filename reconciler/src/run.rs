@@ -1,16 +1,19 @@
-//! The controller, `reeve run DIR`, and the same engine for commands that work once and leave (`apply`, `down`).
+//! The controller, `reeve run`, and the same engine for commands that work once and leave (`apply`, `down`).
 //!
 //! One task ([`engine::Engine`]) holds what is known, makes the passes and hands out work; one task for each zone
 //! ([`worker`]) carries it out and listens to the zone's zoneadmd. Blocking calls are made on threads of their own, a
-//! bounded number at once. Nothing is polled: what wakes a pass is a change of the manifests ([`watch`]), of the kernel
+//! bounded number at once. Nothing is polled: what wakes a pass is a change of the manifests ([`feed`]), of the kernel
 //! (zoneadmd's events, links), a request ([`control`]), a time that has come, and a slow full resync.
 
 mod asked;
 mod control;
 mod ear;
 mod engine;
+mod feed;
 mod happening;
+mod hook;
 mod links;
+mod manifests;
 mod notify_socket;
 mod repeats;
 mod settle;
@@ -24,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reeve_schema::HostSelf;
+use reeve_schema::configuration::Configuration;
 use reeve_state::wanted::Wanted;
 use tokio::runtime::Runtime;
 
@@ -31,7 +35,9 @@ use crate::error::{OnFile, Result};
 use crate::host::{Host, Outcome};
 use crate::pass::{Aim, World};
 use crate::progress::Observer;
-use engine::{Engine, Mode};
+use crate::repository::Repository;
+use engine::Engine;
+use feed::{Feed, Upstream};
 
 /// How many zones are brought up at once where nothing is said: more than the processors, because a part of it is waiting.
 pub const WORKERS: usize = 4;
@@ -40,11 +46,20 @@ pub const WORKERS_DOWN: usize = 64;
 /// How long walks that are under way may take when the controller is asked to end.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// What a controller follows.
+#[derive(Clone)]
+pub enum Follow {
+    /// A folder of manifests.
+    Folder(PathBuf),
+    /// The git repository of this configuration.
+    Repository(Box<Configuration>),
+}
+
 /// What a controller is given.
 #[derive(Clone)]
 pub struct RunOptions {
-    /// The folder of manifests to follow.
-    pub source: PathBuf,
+    /// What to follow.
+    pub source: Follow,
     /// Who this host is, for selectors and overlays.
     pub host: HostSelf,
     /// How many zones may be brought up at once; 0: the default, 4.
@@ -60,26 +75,52 @@ fn runtime() -> Result<Runtime> {
     builder.thread_keep_alive(Duration::from_secs(5)).build().on("start", Path::new("runtime"))
 }
 
-/// Follows the folder until SIGINT or SIGTERM. Zones stay as they are when it ends. Builds its own runtime.
+/// Follows a folder or a repository until SIGINT or SIGTERM. Zones stay as they are when it ends. Builds its own runtime.
 ///
 /// # Errors
-/// [`crate::Error::Held`] when the state folder has a holder; a folder that cannot be watched.
+/// [`crate::Error::Held`] when the state folder has a holder; a folder that cannot be
+/// watched, a repository that is refused by rule.
 pub fn run(host: Arc<Host>, options: RunOptions) -> Result<()> {
-    let source = std::fs::canonicalize(&options.source).on("realpath", &options.source)?;
-    let _lock = host.lock("reeve run", Some(&source.display().to_string()))?;
+    let name = match &options.source {
+        Follow::Folder(folder) => std::fs::canonicalize(folder).on("realpath", folder)?.display().to_string(),
+        Follow::Repository(configuration) => {
+            configuration.source.as_ref().map(|source| source.url.clone()).unwrap_or_default()
+        }
+    };
+    let _lock = host.lock("reeve run", Some(&name))?;
     let runtime = runtime()?;
     let workers = if options.workers == 0 { WORKERS } else { options.workers };
     let result = runtime.block_on(async {
-        let watch = watch::Watch::new(&source)?;
+        let feed = feed(&host, &options).await?;
         let control = control::listen(host.places())?;
-        let aim = Aim::Manifests { source: source.clone(), follows: true };
+        let aim = Aim::Manifests { source: feed.name(), follows: true };
         let world = World::new(&host, aim, BTreeMap::new());
         let mut engine = Engine::new((*host).clone(), world, workers, options.observer.clone());
         engine.me = options.host.clone();
-        engine.follow(Mode::Follow { source, watch, control }).await
+        engine.follow(feed, control).await
     });
     runtime.shutdown_timeout(FAREWELL);
     result
+}
+
+async fn feed(host: &Host, options: &RunOptions) -> Result<Feed> {
+    match &options.source {
+        Follow::Folder(folder) => {
+            let path = std::fs::canonicalize(folder).on("realpath", folder)?;
+            let watch = watch::Watch::new(&path)?;
+            Ok(Feed::Folder { path, watch })
+        }
+        Follow::Repository(configuration) => {
+            let repository = Repository::open(host, configuration, &options.host)?;
+            let source = configuration.source.as_ref();
+            let poll = source.map_or(Duration::from_secs(60), |source| source.poll.duration());
+            let upstream = Upstream::start(repository, poll);
+            if let Some(hook) = source.and_then(|source| source.hook.as_ref()) {
+                hook::listen(hook, upstream.hints()).await?;
+            }
+            Ok(Feed::Repository(upstream))
+        }
+    }
 }
 
 /// Works towards `aim` until every zone is where it should be, waits for longer than `patience`, or cannot go on.

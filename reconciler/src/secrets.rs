@@ -26,6 +26,7 @@ use crate::store::{ZoneFiles, zone_names};
 use age::{Closed, Identity};
 use kept::Kept;
 use key::Key;
+pub use key::hmac_sha256;
 
 /// The most bytes of a secret, and of a file that one is encrypted in.
 pub const BYTES_MAX: usize = 64 << 10;

@@ -12,9 +12,9 @@ use crate::error::{Error, OnFile, Result};
 use crate::secrets;
 
 /// How deep folders may nest.
-const DEPTH_MAX: usize = 16;
+pub(crate) const DEPTH_MAX: usize = 16;
 /// How many files a set may have.
-const FILES_MAX: usize = 50_000;
+pub(crate) const FILES_MAX: usize = 50_000;
 /// `O_NOFOLLOW | O_NONBLOCK`: neither a symbolic link nor a pipe with nobody at its other end is opened by accident.
 const OPEN_FLAGS: i32 = (rustix::fs::OFlags::NOFOLLOW.bits() | rustix::fs::OFlags::NONBLOCK.bits()) as i32;
 

@@ -23,6 +23,7 @@ mod reader;
 mod shape;
 pub mod signal;
 mod source;
+pub mod subjects;
 mod suggest;
 mod text;
 

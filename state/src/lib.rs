@@ -16,6 +16,7 @@ pub mod limits;
 pub mod observed;
 pub mod plan;
 pub mod restart;
+pub mod source;
 pub mod status;
 pub mod time;
 pub mod wanted;

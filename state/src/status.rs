@@ -111,6 +111,9 @@ pub struct ZoneStatus {
     pub manifest_digest: Option<String>,
     /// Where the manifest came from.
     pub source: Option<String>,
+    /// The commit with which the manifest came to be as it is; null where it is not from git.
+    #[serde(default)]
+    pub commit: Option<String>,
     /// Conditions.
     pub conditions: Vec<Condition>,
     /// The halt that cannot finish, where there is one.
@@ -173,6 +176,10 @@ pub struct Input<'a> {
     pub outcome: &'a Outcome,
     /// The halt that could not finish.
     pub halt: Option<&'a HaltStatus>,
+    /// The commit in force, where manifests are from git.
+    pub commit: Option<&'a str>,
+    /// What is to be said of the source of the manifest ([`crate::source::SourceStatus::claims`]).
+    pub source: &'a [Claim],
     /// The status before.
     pub previous: Option<&'a ZoneStatus>,
     /// The time.
@@ -202,12 +209,20 @@ pub fn status(input: &Input<'_>) -> ZoneStatus {
         desired: wanted.map(Wanted::goal),
         manifest_digest: wanted.map(|w| w.digest.clone()),
         source: wanted.and_then(|w| w.source.clone()).or_else(|| facts.configured.known()?.source.clone()),
+        commit: commit(input),
         conditions: conditions(input),
         halt: halting(input).cloned(),
         restarts: policy.restarts.restarts,
         last_exit: facts.last_exit.or(policy.restarts.last_exit),
         history,
     }
+}
+
+/// The commit in force when the manifest came to be as it is: later ones that leave it alone are not this zone's matter.
+fn commit(input: &Input<'_>) -> Option<String> {
+    let (wanted, now) = (input.wanted?, input.commit?);
+    let same = input.previous.filter(|before| before.manifest_digest.as_ref() == Some(&wanted.digest));
+    same.and_then(|before| before.commit.clone()).or_else(|| Some(now.to_owned()))
 }
 
 /// The halt that cannot finish, as long as the zone is seen to be halting.
@@ -241,6 +256,9 @@ fn conditions(input: &Input<'_>) -> Vec<Condition> {
 fn claims(input: &Input<'_>) -> Vec<Claim> {
     let Input { plan, outcome, .. } = *input;
     let mut out = outcome.claims.clone();
+    if input.wanted.is_some() {
+        out.extend(input.source.iter().cloned());
+    }
     if let Some(halt) = halting(input) {
         out.push(Claim::is_true(ConditionType::HaltBlocked, format!("{:?}", halt.reason), halt.message()));
     }

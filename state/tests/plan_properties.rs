@@ -189,6 +189,8 @@ fn statuses(world: &common::World, previous: Option<&[status::ZoneStatus]>) -> V
     let of = |plan: &ZonePlan| {
         let nothing = ZoneFacts::absent(&plan.name);
         status(&status::Input {
+            commit: None,
+            source: &[],
             wanted: world.wanted.get(&plan.name),
             facts: world.facts.zones.get(&plan.name).unwrap_or(&nothing),
             recorded: world.recorded.get(&plan.name),

@@ -97,6 +97,8 @@ fn the_manifest_wins_and_the_place_is_recorded_without_touching_the_zone() {
 
 fn told(world: &World, plan: &ZonePlan, outcome: &Outcome, previous: Option<&ZoneStatus>, now: u64) -> ZoneStatus {
     status(&status::Input {
+        commit: None,
+        source: &[],
         wanted: world.wanted.get(&plan.name),
         facts: &world.facts.zones[&plan.name],
         recorded: world.recorded.get(&plan.name),

@@ -733,6 +733,25 @@ pub fn start_in_foreground(command: &mut std::process::Command) {
     }
 }
 
+/// Lets the process that `command` starts live no longer than the thread that starts it, in a process group of its own, and
+/// keeps it from writing a file or having memory larger than so many bytes.
+pub fn bind_child(command: &mut std::process::Command, file_bytes: u64, memory_bytes: u64) {
+    use std::os::unix::process::CommandExt;
+    let limits = [(libc::RLIMIT_FSIZE, file_bytes), (libc::RLIMIT_AS, memory_bytes), (libc::RLIMIT_CORE, 0)];
+    // SAFETY: the closure makes async-signal-safe calls only and touches no memory of the parent.
+    unsafe {
+        command.process_group(0).pre_exec(move || {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            // A file that is too large is an error that it can tell of, not its silent end.
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            for (resource, most) in limits {
+                libc::setrlimit(resource, &libc::rlimit { rlim_cur: most, rlim_max: most });
+            }
+            Ok(())
+        });
+    }
+}
+
 /// ustat(2): whether the kernel has a superblock with this st_dev that counts free blocks or inodes, be it mounted anywhere
 /// or only held by an open file. File systems that store nothing (proc, mqueue) count neither.
 ///

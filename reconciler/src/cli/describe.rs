@@ -117,6 +117,7 @@ fn facts(zone: &ZoneStatus, now: Timestamp) -> Vec<(&'static str, String)> {
         ("Addresses", if zone.addresses.is_empty() { none() } else { zone.addresses.join(", ") }),
         ("Zonepath", zone.zonepath.clone().unwrap_or_else(none)),
         ("Manifest", zone.source.clone().unwrap_or_else(none)),
+        ("Commit", zone.commit.clone().unwrap_or_else(none)),
         ("Digest", zone.manifest_digest.clone().unwrap_or_else(none)),
         ("Restarts", zone.restarts.to_string()),
     ];

@@ -2,12 +2,12 @@
 
 use super::failure::{Failure, exit};
 use super::output::{self, Format, FormatArguments};
-use super::{Context, Done, zones};
+use super::{Context, Done, source, zones};
 
 /// What `get` takes.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// `zones`, `zone NAME…`, or names alone; nothing: all zones
+    /// `zones`, `zone NAME…`, or names alone; nothing: all zones. `source`: the git repository that is followed
     #[arg(value_name = "WHAT")]
     words: Vec<String>,
     #[command(flatten)]
@@ -17,6 +17,9 @@ pub struct Arguments {
 /// Lists zones. The global zone is not one of them: `zoneadm list` has it.
 pub fn get(context: &Context, arguments: &Arguments) -> Done {
     let format = arguments.format.format;
+    if matches!(arguments.words.as_slice(), [word] if word == "source") {
+        return source::get(context, format);
+    }
     let host = context.host()?;
     let (one, names) = wanted(&arguments.words)?;
     if one {

@@ -28,6 +28,8 @@ pub(super) fn report(host: &Host, world: &mut World, plan: &ZonePlan) {
         policy: world.policies.get(name).unwrap_or(&no_policy),
         outcome: world.outcomes.get(name).unwrap_or(&no_outcome),
         halt: world.memories.get(name).and_then(|memory| memory.halt.as_ref()),
+        commit: world.commit.as_deref(),
+        source: &world.source_claims,
         previous,
         now: crate::store::now(),
     });
@@ -86,6 +88,8 @@ pub fn status_now(
         policy: &policy,
         outcome: &Outcome::default(),
         halt,
+        commit: None,
+        source: &[],
         previous: kept.as_ref(),
         now: crate::store::now(),
     });
@@ -101,6 +105,7 @@ pub fn status_now(
                 desired: kept.desired,
                 manifest_digest: kept.manifest_digest,
                 source: kept.source.or(now.source),
+                commit: kept.commit,
                 conditions,
                 ..now
             }

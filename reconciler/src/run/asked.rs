@@ -1,12 +1,12 @@
 //! What others ask of a controller over its socket, and what they are told.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::control::Asked;
 use super::engine::Engine;
+use super::feed::Feed;
 use super::settle;
 use crate::controller::{Ask, ControllerInfo, Tell};
 use crate::pass::Scope;
@@ -19,18 +19,18 @@ pub(super) struct Follower {
 }
 
 impl Engine {
-    pub(super) async fn asked(&mut self, asked: Asked, source: &Path) {
+    pub(super) async fn asked(&mut self, asked: Asked, feed: &Feed) {
         let answer = match asked.ask {
             Ask::Info => Tell::Info(ControllerInfo {
                 pid: std::process::id() as i32,
-                source: source.to_owned(),
+                source: feed.name(),
                 since: self.since,
                 passes: self.passes,
                 zones: self.world.facts.zones.len(),
             }),
             Ask::Pass { patience_ms } => {
                 self.why = "asked";
-                self.reload(source).await;
+                self.reload(feed).await;
                 if let Some(problem) = &self.problem {
                     Tell::Error(problem.clone())
                 } else {
@@ -56,6 +56,22 @@ impl Engine {
                 Tell::Done
             }
             Ask::Retry { zone } => self.retry(&zone),
+            Ask::Notify { wait } => match feed {
+                Feed::Repository(upstream) => {
+                    let hint = wait.then(|| asked.tell.clone());
+                    match upstream.hints().send(hint) {
+                        Ok(()) if wait => return,
+                        Ok(()) => Tell::Done,
+                        Err(_) => {
+                            Tell::Error("the repository is not looked at any more; restart the controller".into())
+                        }
+                    }
+                }
+                Feed::Folder { path, .. } => {
+                    let path = path.display();
+                    Tell::Error(format!("the controller follows the folder {path}, whose changes it sees by itself"))
+                }
+            },
         };
         let _ = asked.tell.send(answer);
     }

@@ -1,24 +1,24 @@
 //! The task that holds what is known, makes the passes, hands out work and decides when it is over.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reeve_schema::HostSelf;
-use reeve_state::wanted::Wanted;
+use reeve_state::difference::Cause;
+use reeve_state::source::SourceStatus;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::asked::Follower;
 use super::control::Control;
+use super::feed::Feed;
 use super::happening::Happening;
 use super::links::Links;
 use super::repeats::Repeats;
 use super::settle;
 use super::stir::Stir;
-use super::watch::Watch;
 use super::worker::{self, Job, Surroundings};
 use super::{WORKERS_DOWN, notify_socket};
 use crate::controller::Tell;
@@ -26,7 +26,7 @@ use crate::error::{OnFile, Result};
 use crate::host::{Host, Outcome};
 use crate::pass::{self, Passed, Scope, World};
 use crate::progress::{Notice, Observer, PassReport};
-use crate::source::{self, LoadError};
+use crate::repository::InForce;
 
 /// How often everything is looked at again, whether or not anything told of a change.
 const RESYNC: Duration = Duration::from_secs(60);
@@ -34,19 +34,6 @@ const RESYNC: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(2);
 /// How long walks that are under way are waited for at the end.
 const FAREWELL: Duration = Duration::from_secs(4);
-
-/// Where a controller's work comes from.
-pub enum Mode {
-    /// A folder that is followed, and requests.
-    Follow {
-        /// The folder.
-        source: PathBuf,
-        /// What tells of its changes.
-        watch: Watch,
-        /// What hears requests.
-        control: Control,
-    },
-}
 
 /// What the engine knows of a zone's worker.
 pub(super) struct Entry {
@@ -61,6 +48,17 @@ pub(super) struct Entry {
     pub until: Option<Instant>,
     /// What tells that its halt may go on.
     pub stir: Option<Stir>,
+    /// Why it is being walked.
+    pub because: Because,
+}
+
+/// Why a zone is being walked, for its history.
+#[derive(Debug, Default)]
+pub(super) struct Because {
+    /// The commit that wants it otherwise than it was; none where something else is the cause.
+    pub commit: Option<String>,
+    /// The fields that are otherwise.
+    pub fields: Vec<String>,
 }
 
 /// See the module.
@@ -82,6 +80,10 @@ pub struct Engine {
     pub(super) repeats: Repeats,
     /// The manifests have a problem: what was accepted before stays in force.
     pub(super) problem: Option<String>,
+    /// What is in force of a repository that is followed.
+    pub(super) in_force: Option<Arc<InForce>>,
+    /// How it is with that repository.
+    pub(super) source: Option<SourceStatus>,
 }
 
 impl Engine {
@@ -107,6 +109,8 @@ impl Engine {
             listeners,
             repeats: Repeats::default(),
             problem: None,
+            in_force: None,
+            source: None,
         }
     }
 
@@ -134,26 +138,25 @@ impl Engine {
         }
     }
 
-    /// Follows a folder until it is asked to end.
+    /// Follows a folder or a repository until it is asked to end.
     ///
     /// # Errors
     /// Only at the beginning: a signal or socket that cannot be had.
-    pub async fn follow(&mut self, mode: Mode) -> Result<()> {
-        let Mode::Follow { source, mut watch, mut control } = mode;
+    pub async fn follow(&mut self, mut feed: Feed, mut control: Control) -> Result<()> {
         let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
         let mut links = Links::open(self.host.places());
         let watchdog = notify_socket::watchdog();
         let mut alive = watchdog.map(tokio::time::interval);
         let mut resync = tokio::time::interval_at((Instant::now() + RESYNC).into(), RESYNC);
         resync.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        self.reload(&source).await;
+        self.begin(&mut feed).await;
         self.scope = Scope::All;
         let mut trimmed = 0;
         loop {
             self.pass_if_needed().await;
             if self.host.secrets().take_doubt() {
                 self.why = "secrets";
-                self.reload(&source).await;
+                self.reload(&feed).await;
                 continue;
             }
             self.serve_followers();
@@ -164,12 +167,9 @@ impl Engine {
                 [self.wake(), self.followers.iter().map(|follower| follower.until).min()].into_iter().flatten().min();
             tokio::select! {
                 happening = self.heard.recv() => self.happened_all(happening),
-                () = watch.changed() => {
-                    self.why = "manifests";
-                    self.reload(&source).await;
-                }
+                fed = feed.next() => self.fed(fed, &feed).await,
                 zones = links.changed() => self.links_changed(zones),
-                asked = control.next() => self.asked(asked, &source).await,
+                asked = control.next() => self.asked(asked, &feed).await,
                 () = sleep_until(wake) => self.times_up(),
                 () = tokio::time::sleep(REST), if trimmed != self.passes => {
                     trimmed = self.passes;
@@ -177,7 +177,7 @@ impl Engine {
                 }
                 _ = resync.tick() => {
                     self.why = "resync";
-                    self.reload(&source).await;
+                    self.reload(&feed).await;
                     self.scope = Scope::All;
                 }
                 () = beat(&mut alive) => notify_socket::notify("WATCHDOG=1"),
@@ -199,53 +199,6 @@ impl Engine {
                 () = sleep_until(Some(until)) => return,
             }
         }
-    }
-
-    /// Reads the manifests again. What has a problem is told and changes nothing.
-    pub(super) async fn reload(&mut self, source: &std::path::Path) {
-        let (path, host, me) = (source.to_owned(), self.host.clone(), self.me.clone());
-        let loaded = tokio::task::spawn_blocking(move || {
-            source::load(&[path], &me, &host.places().zonepaths()).map(|set| crate::desired::wanted_here(&set, &host))
-        });
-        match loaded.await {
-            Ok(Ok(wanted)) => self.accept(wanted),
-            Ok(Err(LoadError::Problems(problems))) => {
-                self.problem = Some(problems.to_string());
-                self.tell(Notice::Problems(problems.0));
-            }
-            Ok(Err(LoadError::Read(error))) => {
-                self.problem = Some(error.to_string());
-                self.say(
-                    None,
-                    format!("the manifests cannot be read: {error}; what was accepted before stays in force"),
-                );
-            }
-            Err(error) => self.problem = Some(error.to_string()),
-        }
-    }
-
-    fn accept(&mut self, wanted: BTreeMap<String, Wanted>) {
-        if self.problem.take().is_some() {
-            self.tell(Notice::Problems(Vec::new()));
-        }
-        for (name, new) in &wanted {
-            let told = self.world.wanted.get(name).and_then(|old| old.unavailable.as_ref());
-            if let Some(why) = new.unavailable.as_ref().filter(|why| told != Some(*why)) {
-                self.say(Some(name), format!("left as it is: {why}"));
-            }
-        }
-        let names: BTreeSet<&String> = wanted.keys().chain(self.world.wanted.keys()).collect();
-        for name in names {
-            let (old, new) = (self.world.wanted.get(name), wanted.get(name));
-            if old != new {
-                self.scope.look(name);
-                // A changed manifest is a reason to try at once.
-                if let Some(entry) = self.zones.get_mut(name) {
-                    (entry.failures, entry.until) = (0, None);
-                }
-            }
-        }
-        self.world.wanted = wanted;
     }
 
     async fn pass_if_needed(&mut self) {
@@ -337,17 +290,37 @@ impl Engine {
             None => return false,
         };
         let is_walk = matches!(job, Job::Walk(_));
+        let because = self.because(name);
         let entry = self.zones.entry(name.to_owned()).or_insert_with(|| {
             let (jobs, queue) = unbounded_channel();
             tokio::spawn(worker::work(name.to_owned(), self.around.clone(), queue));
-            Entry { jobs, busy: false, connected: false, failures: 0, until: None, stir: None }
+            Entry {
+                jobs,
+                busy: false,
+                connected: false,
+                failures: 0,
+                until: None,
+                stir: None,
+                because: Because::default(),
+            }
         });
-        entry.stir = None;
+        (entry.stir, entry.because) = (None, because);
         entry.busy = entry.jobs.send(job).is_ok();
         if entry.busy {
             self.world.busy.insert(name.to_owned());
         }
         is_walk && self.world.busy.contains(name)
+    }
+
+    fn because(&self, name: &str) -> Because {
+        let Some(plan) = self.world.plans.get(name) else { return Because::default() };
+        let changed = |cause: Cause| matches!(cause, Cause::Change | Cause::Both);
+        let is_new = plan.from.is_absent() || !self.world.wanted.contains_key(name);
+        let by_manifest = is_new || plan.differences.iter().any(|difference| changed(difference.cause));
+        Because {
+            commit: self.world.commit.clone().filter(|_| by_manifest),
+            fields: plan.differences.iter().map(|difference| difference.field.clone()).collect(),
+        }
     }
 
     /// Whether an active zone's zoneadmd is there and nobody listens to it.

@@ -106,6 +106,10 @@ impl Engine {
         if let Some(entry) = self.zones.get_mut(zone) {
             (entry.busy, entry.connected) = (false, connected);
         }
+        let because = self.zones.get_mut(zone).map(|entry| std::mem::take(&mut entry.because)).unwrap_or_default();
+        if let (true, false, [_, ..]) = (walked.outcome.walked.is_empty(), failed, because.fields.as_slice()) {
+            self.event(Some(zone), "Changed", because.fields.join(", "), because.commit.clone());
+        }
         for entry in &walked.outcome.walked {
             let to = reeve_state::lifecycle::state_name(entry.to);
             let from = reeve_state::lifecycle::state_name(entry.from);
@@ -114,7 +118,8 @@ impl Engine {
             let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
             let message =
                 format!("{}: {from} > {to} in {} ms: {}{times}", entry.transition, entry.took_ms, entry.outcome);
-            let event = HostEvent { at: entry.at, zone: Some(zone.to_owned()), reason: reason.into(), message };
+            let commit = because.commit.clone();
+            let event = HostEvent { at: entry.at, zone: Some(zone.to_owned()), reason: reason.into(), message, commit };
             events::add(self.host.places().state(), &event);
         }
         if walked.outcome.halt_blocked.is_some() {
@@ -134,6 +139,13 @@ impl Engine {
             self.zones.remove(zone);
             self.repeats.forget(zone);
         }
+    }
+
+    /// Notes something that happened just now.
+    pub(super) fn event(&self, zone: Option<&str>, reason: &str, message: String, commit: Option<String>) {
+        let (zone, reason) = (zone.map(str::to_owned), reason.to_owned());
+        let event = HostEvent { at: crate::store::now(), zone, reason, message, commit };
+        events::add(self.host.places().state(), &event);
     }
 
     /// A halt could not finish: it is tried again when its time comes, or when what holds it may have let go.

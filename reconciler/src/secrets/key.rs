@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::hexadecimal;
@@ -13,8 +14,6 @@ use crate::store::files::{self, Durability};
 
 /// Bytes of a key.
 const BYTES: usize = 32;
-/// Bytes that SHA-256 takes at a time.
-const BLOCK: usize = 64;
 
 /// A key.
 pub(super) struct Key([u8; BYTES]);
@@ -60,14 +59,15 @@ impl Key {
 
     /// HMAC-SHA-256 of a value, in hexadecimal.
     pub fn digest(&self, value: &[u8]) -> String {
-        let padded = |with: u8| {
-            let mut block = [with; BLOCK];
-            block.iter_mut().zip(self.0).for_each(|(byte, key)| *byte ^= key);
-            block
-        };
-        let inner = Sha256::new().chain_update(padded(0x36)).chain_update(value).finalize();
-        hexadecimal(&Sha256::new().chain_update(padded(0x5c)).chain_update(inner).finalize())
+        hmac_sha256(&self.0, value)
     }
+}
+
+/// HMAC-SHA-256 (RFC 2104) of a value with a key of any length, in hexadecimal.
+pub fn hmac_sha256(key: &[u8], value: &[u8]) -> String {
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(value);
+    hexadecimal(&mac.finalize().into_bytes())
 }
 
 #[cfg(test)]

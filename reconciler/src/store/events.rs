@@ -24,6 +24,9 @@ pub struct HostEvent {
     pub reason: String,
     /// In words.
     pub message: String,
+    /// The commit by which it was done, or that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
 }
 
 /// Adds an event. Events are a convenience: when they cannot be written, that is logged and work goes on.
