@@ -6,6 +6,7 @@ pub mod fuse;
 pub mod git;
 pub mod held;
 pub mod kernel;
+pub mod servers;
 
 use kernel::Left;
 use reeve_kernel::sys;

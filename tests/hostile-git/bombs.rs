@@ -57,12 +57,7 @@ pub fn cases() -> Vec<Case> {
 fn sizes() -> Vec<Case> {
     vec![
         hostile("bomb-of-zeros", &["TooLarge"], |scene| {
-            let zeros = zeros(scene, 400);
-            scene.commits(&scene.evil().object("zones/zeros.yaml", FILE, &zeros), &scene.lab.alice)
-        })
-        .watched(),
-        hostile("bomb-over-the-limit", &["TooLarge"], |scene| {
-            let zeros = zeros(scene, 700);
+            let zeros = zeros(scene, 300);
             scene.commits(&scene.evil().object("zones/zeros.yaml", FILE, &zeros), &scene.lab.alice)
         })
         .watched(),

@@ -32,14 +32,20 @@ pub fn cases() -> Vec<Case> {
 fn trees() -> Vec<Case> {
     vec![
         files("good-plain", |_, files| files),
-        files("good-link-outside", |_, files| files.link("latest", "../../etc/passwd").link("docs/x.yaml", "../README")),
+        files("good-link-outside", |_, files| {
+            files.link("latest", "../../etc/passwd").link("docs/x.yaml", "../README")
+        }),
         files("good-attributes", |_, files| {
-            files.with(".gitattributes", "* text=auto\n*.yaml text eol=lf diff\n").with("zones/.gitattributes", "*.yaml -crlf\n")
+            files
+                .with(".gitattributes", "* text=auto\n*.yaml text eol=lf diff\n")
+                .with("zones/.gitattributes", "*.yaml -crlf\n")
         }),
         files("good-filter-elsewhere", |_, files| {
             files.with(".gitattributes", "*.png filter=lfs diff=lfs merge=lfs -text\n").with("docs/a.png", "version\n")
         }),
-        files("good-dots-in-a-name", |_, files| files.with("zones/a..b.yaml", "# nothing\n").with("zones/..c", "text\n")),
+        files("good-dots-in-a-name", |_, files| {
+            files.with("zones/a..b.yaml", "# nothing\n").with("zones/..c", "text\n")
+        }),
         files("good-odd-names", |_, files| {
             files.with("zones/zone \u{e9}\u{4e16}.yaml", "# nothing\n").with("zones/-rf.yaml", "# nothing\n")
         }),
@@ -118,11 +124,15 @@ fn histories() -> Vec<Case> {
             let other = made(scene, &scene.evil(), &[&scene.lab.first], Some(&scene.lab.alice));
             scene.repo.set("refs/heads/main", &other);
             let verdict = scene.verdict(&other);
-            assert!(matches!(&verdict, crate::scene::Verdict::Rejected(reason, _) if reason == "HistoryRewritten"), "{verdict:?}");
+            assert!(
+                matches!(&verdict, crate::scene::Verdict::Rejected(reason, _) if reason == "HistoryRewritten"),
+                "{verdict:?}"
+            );
             let output = scene.reeve(&["approve", "source", &other]);
             assert!(output.status.success(), "reeve approve source: {}", shown(&output));
             let started = Instant::now();
-            while scene.source()["accepted"]["commit"] != other.as_str() && started.elapsed() < Duration::from_secs(20) {
+            while scene.source()["accepted"]["commit"] != other.as_str() && started.elapsed() < Duration::from_secs(20)
+            {
                 std::thread::sleep(Duration::from_millis(30));
             }
             other
@@ -137,7 +147,9 @@ fn histories() -> Vec<Case> {
         }),
         harmless("good-odd-references-beside", |scene| {
             let commit = made(scene, &scene.evil(), &[&scene.lab.good], Some(&scene.lab.alice));
-            for name in ["refs/heads/-evil", "refs/heads/--upload-pack", "refs/tags/main", "refs/heads/a@b", "refs/x/HEAD"] {
+            for name in
+                ["refs/heads/-evil", "refs/heads/--upload-pack", "refs/tags/main", "refs/heads/a@b", "refs/x/HEAD"]
+            {
                 let text = format!("{}\n", scene.lab.first);
                 let file = scene.repo.path().join(name);
                 std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
@@ -162,7 +174,19 @@ fn histories() -> Vec<Case> {
         }),
         harmless("good-tag-that-goes-on", |scene| {
             let commit = made(scene, &scene.evil(), &[&scene.lab.good], Some(&scene.lab.alice));
-            scene.repo.git(&["-c", "user.name=a", "-c", "user.email=a@b", "tag", "-f", "-a", "-m", "v1", "v1", &commit]);
+            scene.repo.git(&[
+                "-c",
+                "user.name=a",
+                "-c",
+                "user.email=a@b",
+                "tag",
+                "-f",
+                "-a",
+                "-m",
+                "v1",
+                "v1",
+                &commit,
+            ]);
             commit
         })
         .told(|scene, settings| {

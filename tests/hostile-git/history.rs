@@ -135,7 +135,8 @@ fn references() -> Vec<Case> {
         .fresh(),
         // Its tag is signed, the commit itself is not.
         hostile("signed-tag-of-an-unsigned-commit", &["Unsigned"], |scene| {
-            let text = commit(&scene.repo.write(&scene.evil()), &[&scene.lab.good], "alice", now() - 60, "One more zone");
+            let text =
+                commit(&scene.repo.write(&scene.evil()), &[&scene.lab.good], "alice", now() - 60, "One more zone");
             let object = scene.repo.object("commit", text.as_bytes());
             let who = format!("alice <alice@fleet.example> {} +0000", now() - 50);
             let tag = format!("object {object}\ntype commit\ntag v1\ntagger {who}\n\nVersion 1\n");

@@ -1,7 +1,7 @@
 //! What all cases share and none changes: the keys of everybody, the files that say whom to trust, and the repository
 //! that each case begins with.
 
-use crate::harness::git::{Files, Repo, Signer, commit, now};
+use crate::harness::git::{Files, Repo, Signer, commit, fed, now};
 use crate::harness::manifest;
 use std::path::{Path, PathBuf};
 
@@ -95,7 +95,8 @@ impl Lab {
     fn write_trust(&self) {
         let git = "namespaces=\"git\"";
         let day = |seconds: i64| {
-            let date = std::process::Command::new("date").args(["-u", "+%Y%m%dZ", "-d", &format!("@{seconds}")]).output();
+            let date =
+                std::process::Command::new("date").args(["-u", "+%Y%m%dZ", "-d", &format!("@{seconds}")]).output();
             String::from_utf8_lossy(&date.expect("date").stdout).trim().to_owned()
         };
         let until_tomorrow = format!("{git},valid-before=\"{}\"", day(now() + 2 * 86_400));
@@ -112,14 +113,29 @@ impl Lab {
         std::fs::write(self.allowed_signers(), lines.concat()).expect("allowed signers");
         std::fs::write(self.revoked_keys(), self.revoked.public() + "\n").expect("revoked keys");
         let mut keyring = Vec::new();
-        for signer in [&self.gpg, &self.gpg_expired, &self.gpg_revoked] {
-            if matches!(signer, Signer::Gpg { user, .. } if user == "revoked") {
-                revoke(signer);
-            }
-            let output = signer.gpg_command().arg("--export").output().expect("gpg");
-            keyring.extend(output.stdout);
+        for signer in [&self.gpg, &self.gpg_expired] {
+            keyring.extend(signer.gpg_command().arg("--export").output().expect("gpg").stdout);
         }
+        keyring.extend(self.revocation());
         std::fs::write(self.keyring(), keyring).expect("keyring");
+    }
+
+    /// The revoked key with its revocation. In its own home it is not revoked, for gpg would not sign with it any more.
+    fn revocation(&self) -> Vec<u8> {
+        let Signer::Gpg { home, .. } = &self.gpg_revoked else { return Vec::new() };
+        let folder = std::fs::read_dir(home.join("openpgp-revocs.d")).expect("certificates of revocation");
+        let file = folder.flatten().next().expect("gpg makes a certificate with each key").path();
+        let text = std::fs::read_to_string(file).expect("a certificate");
+        // A colon before the armour keeps it from being taken in by mistake.
+        let certificate = text.replace(":-----BEGIN", "-----BEGIN");
+        let key = self.gpg_revoked.gpg_command().arg("--export").output().expect("gpg").stdout;
+        let home = self.folder.join("gpg-public");
+        let other = Signer::gpg(&home, "nobody", None, "never");
+        fed(other.gpg_command().arg("--import"), &key);
+        fed(other.gpg_command().arg("--import"), certificate.as_bytes());
+        let exported = other.gpg_command().args(["--export", "revoked"]).output().expect("gpg").stdout;
+        other.end_agent();
+        exported
     }
 
     /// The allowed signers file.
@@ -135,18 +151,6 @@ impl Lab {
     /// The OpenPGP keys: good, expired and revoked.
     pub fn keyring(&self) -> PathBuf {
         self.folder.join("keyring.gpg")
-    }
-}
-
-/// Takes in the certificate that gpg made for the day when the key is lost.
-fn revoke(signer: &Signer) {
-    let Signer::Gpg { home, .. } = signer else { return };
-    let folder = std::fs::read_dir(home.join("openpgp-revocs.d")).expect("certificates of revocation");
-    for entry in folder.flatten() {
-        let text = std::fs::read_to_string(entry.path()).expect("a certificate");
-        // A colon before the armour keeps it from being taken in by mistake.
-        let certificate = text.replace(":-----BEGIN", "-----BEGIN");
-        crate::harness::git::fed(signer.gpg_command().arg("--import"), certificate.as_bytes());
     }
 }
 

@@ -5,9 +5,9 @@
 
 mod bombs;
 mod cases;
+mod harmless;
 #[path = "../harness/mod.rs"]
 mod harness;
-mod harmless;
 mod history;
 mod lab;
 mod listing;
@@ -155,7 +155,8 @@ fn work(lab: &lab::Lab, cases: &Mutex<VecDeque<Case>>, tally: &Mutex<Tally>) {
         let started = std::time::Instant::now();
         // A case that could not be made or whose host does not answer has failed; the others go on.
         let outcome = catch_unwind(AssertUnwindSafe(|| case.run(lab))).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().cloned().or(panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            let text =
+                panic.downcast_ref::<String>().cloned().or(panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
             Outcome { problems: vec![text.unwrap_or_default()], ..Outcome::default() }
         });
         let mark = if outcome.clean() { "ok  " } else { "BAD " };

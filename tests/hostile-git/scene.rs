@@ -125,6 +125,15 @@ impl<'l> Scene<'l> {
         format!("touch {}", self.canary_file().display())
     }
 
+    /// A program that does that, for where no arguments can be given.
+    pub fn canary_program(&self) -> String {
+        use std::os::unix::fs::PermissionsExt;
+        let file = self.host.folder().join("program");
+        std::fs::write(&file, format!("#!/bin/sh\n{}\n", self.canary())).expect("a program");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+        file.display().to_string()
+    }
+
     fn canary_file(&self) -> PathBuf {
         self.host.folder().join("canary").join(&self.mark)
     }

@@ -220,14 +220,16 @@ fn odd() -> Vec<Case> {
         }),
         // What is shown of it reaches a terminal.
         made("escapes-in-subject", &["Unsigned", "UnusualCommit"], |_, text| {
-            text.replace("One more zone", "One \x1b]0;pwned\x07\x1b[2Jmore\rzone").replace("author alice", "author \x1b[31m")
+            text.replace("One more zone", "One \x1b]0;pwned\x07\x1b[2Jmore\rzone")
+                .replace("author alice", "author \x1b[31m")
         })
         .looked(|scene| {
             let output = scene.reeve(&["get", "source"]);
             let raw = |bytes: &[u8]| bytes.iter().any(|byte| matches!(byte, 0x1b | 0x07 | b'\r'));
             let log = scene.host.controller_log();
-            (raw(&output.stdout) || raw(&output.stderr) || log.contains("\x1b]0;"))
-                .then(|| format!("escape sequences reach the terminal: {:?}\n{log:?}", String::from_utf8_lossy(&output.stdout)))
+            (raw(&output.stdout) || raw(&output.stderr) || log.contains("\x1b]0;")).then(|| {
+                format!("escape sequences reach the terminal: {:?}\n{log:?}", String::from_utf8_lossy(&output.stdout))
+            })
         }),
     ]
 }

@@ -30,7 +30,8 @@ fn evil(scene: &Scene) -> (String, String) {
 fn hooks(scene: &Scene) {
     let folder = scene.repo.path().join("hooks");
     std::fs::create_dir_all(&folder).expect("a folder");
-    let names = ["post-checkout", "post-update", "pre-receive", "reference-transaction", "post-index-change", "fsmonitor"];
+    let names =
+        ["post-checkout", "post-update", "pre-receive", "reference-transaction", "post-index-change", "fsmonitor"];
     for name in names.iter().chain(&["update", "post-receive", "pre-upload", "post-merge", "proc-receive"]) {
         let file = folder.join(name);
         std::fs::write(&file, format!("#!/bin/sh\n{}\n", scene.canary())).expect("a hook");
@@ -125,7 +126,8 @@ fn damaged() -> Vec<Case> {
             let (commit, blob) = evil(scene);
             std::fs::remove_file(loose(scene, &blob)).expect("remove");
             let file = scene.repo.path().join("objects/info/alternates");
-            std::fs::write(file, "/nonexistent/objects\n../../../state/source/store.git/objects\n").expect("alternates");
+            std::fs::write(file, "/nonexistent/objects\n../../../state/source/store.git/objects\n")
+                .expect("alternates");
             commit
         }),
     ]
@@ -134,7 +136,8 @@ fn damaged() -> Vec<Case> {
 fn replaced() -> Vec<Case> {
     vec![
         hostile("replaced", &["Unsigned"], |scene| {
-            let text = commit(&scene.repo.write(&scene.evil()), &[&scene.lab.good], "alice", now() - 60, "One more zone");
+            let text =
+                commit(&scene.repo.write(&scene.evil()), &[&scene.lab.good], "alice", now() - 60, "One more zone");
             let unsigned = scene.shows(&text);
             let signed = scene.repo.object("commit", scene.lab.alice.signed(&text).as_bytes());
             scene.repo.set(&format!("refs/replace/{unsigned}"), &signed);
@@ -149,14 +152,18 @@ fn replaced() -> Vec<Case> {
             std::fs::write(scene.repo.path().join("info/grafts"), graft).expect("grafts");
             shown
         }),
-        hostile("repository-of-sha256", &["NotARepository", "ObjectsRefused", "Unreachable", "HistoryRewritten"], |scene| {
-            let path = scene.repo.path().to_owned();
-            std::fs::remove_dir_all(&path).expect("remove");
-            std::fs::create_dir(&path).expect("a folder");
-            scene.repo.git(&["init", "-q", "--bare", "-b", "main", "--object-format=sha256"]);
-            let text = commit(&scene.repo.write(&scene.evil()), &[], "alice", now() - 60, "Another first");
-            scene.shows(&scene.lab.alice.signed(&text))
-        }),
+        hostile(
+            "repository-of-sha256",
+            &["NotARepository", "ObjectsRefused", "Unreachable", "HistoryRewritten"],
+            |scene| {
+                let path = scene.repo.path().to_owned();
+                std::fs::remove_dir_all(&path).expect("remove");
+                std::fs::create_dir(&path).expect("a folder");
+                scene.repo.git(&["init", "-q", "--bare", "-b", "main", "--object-format=sha256"]);
+                let text = commit(&scene.repo.write(&scene.evil()), &[], "alice", now() - 60, "Another first");
+                scene.shows(&scene.lab.alice.signed(&text))
+            },
+        ),
     ]
 }
 
@@ -165,7 +172,8 @@ fn commanding() -> Vec<Case> {
         hostile("hooks-and-commands", &["Unsigned"], |scene| {
             hooks(scene);
             commands(scene);
-            let text = commit(&scene.repo.write(&scene.evil()), &[&scene.lab.good], "alice", now() - 60, "One more zone");
+            let text =
+                commit(&scene.repo.write(&scene.evil()), &[&scene.lab.good], "alice", now() - 60, "One more zone");
             scene.shows(&text)
         }),
         harmless("hooks-and-commands-of-a-good-one", |scene| {

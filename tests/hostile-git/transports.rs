@@ -14,7 +14,7 @@ const ELSEWHERE: &str = "127.0.0.1:8080";
 
 /// A URL that is refused before anything is started with it.
 fn url(name: &'static str, url: fn(&Scene) -> String) -> Case {
-    not_followed(name, "url", move |scene, settings| settings.url = url(scene))
+    not_followed(name, "", move |scene, settings| settings.url = url(scene))
 }
 
 /// Follows the server at [`SERVER`], whose certificate is trusted.
@@ -73,16 +73,17 @@ pub fn cases() -> Vec<Case> {
 
 fn urls() -> Vec<Case> {
     vec![
-        url("url-ext", |scene| format!("ext::sh -c '{}'", scene.canary())),
+        url("url-ext", |scene| format!("ext::{}", scene.canary_program())),
+        url("url-ext-with-arguments", |scene| format!("ext::sh -c '{}'", scene.canary())),
         url("url-fd", |_| "fd::7".into()),
         url("url-of-a-helper", |_| "evil::https://fleet.example/zones".into()),
         url("url-git", |_| "git://127.0.0.1/repo.git".into()),
         url("url-http", |_| "http://127.0.0.1/repo.git".into()),
         url("url-ftp", |_| "ftp://127.0.0.1/repo.git".into()),
-        url("url-option", |scene| format!("--upload-pack={}", scene.canary())),
-        url("url-ssh-option", |scene| format!("ssh://-oProxyCommand={}/repo.git", scene.canary().replace(' ', "%20"))),
-        url("url-ssh-option-of-user", |scene| format!("git@-oProxyCommand={}:repo.git", scene.canary())),
-        url("url-ssh-option-short", |scene| format!("-oProxyCommand={}:repo.git", scene.canary())),
+        url("url-option", |scene| format!("--upload-pack={}", scene.canary_program())),
+        url("url-ssh-option", |scene| format!("ssh://-oProxyCommand={}/repo.git", scene.canary_program())),
+        url("url-ssh-option-of-user", |scene| format!("git@-oProxyCommand={}:repo.git", scene.canary_program())),
+        url("url-ssh-option-short", |scene| format!("-oProxyCommand={}:repo.git", scene.canary_program())),
         url("url-relative", |_| "../repo.git".into()),
     ]
 }
@@ -92,9 +93,7 @@ fn servers() -> Vec<Case> {
         redirect("redirect-to-http", |_| format!("http://{ELSEWHERE}/repo.git/info/refs?service=git-upload-pack")),
         redirect("redirect-to-file", |scene| format!("file://{}/info/refs", scene.repo.path().display())),
         redirect("redirect-to-ext", |scene| format!("ext::sh -c '{}'", scene.canary())),
-        redirect("redirect-to-another", |_| {
-            format!("https://{ELSEWHERE}/repo.git/info/refs?service=git-upload-pack")
-        }),
+        redirect("redirect-to-another", |_| format!("https://{ELSEWHERE}/repo.git/info/refs?service=git-upload-pack")),
         hostile("certificate-unknown", &["Unreachable"], |scene| {
             serve(scene, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0);
             String::new()
