@@ -18,7 +18,8 @@ fn is_told(path: &Path) -> bool {
     told.iter().any(|file| path == Path::new(file)) || of_a_zone
 }
 
-/// Lists what is below a folder, without the store that fetches write to and without what tells.
+/// Lists what is below a folder, without the store that fetches write to (and what git is told for that), and without what
+/// tells.
 pub fn list(folder: &Path) -> Listing {
     let mut listing = Listing::new();
     let mut open = vec![folder.to_owned()];
@@ -27,7 +28,7 @@ pub fn list(folder: &Path) -> Listing {
             let path = entry.path();
             let below = path.strip_prefix(folder).expect("below the folder").to_owned();
             let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
-            if below == Path::new("state/source") || is_told(&below) {
+            if ["state/source", "run/source"].iter().any(|store| below == Path::new(store)) || is_told(&below) {
                 continue;
             }
             let what = if found.is_dir() {
