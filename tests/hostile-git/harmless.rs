@@ -1,11 +1,12 @@
 //! What looks much like something hostile and is not: all of it is applied.
 
 use crate::cases::{Case, harmless};
-use crate::harness::git::{FILE, Files, GITLINK, Repo, Signer, commit, now};
+use crate::harness::git::{FILE, Files, GITLINK, Signer, commit, fed, now};
 use crate::harness::shown;
 use crate::lab::{self, Lab};
 use crate::owners::owned;
 use crate::scene::Scene;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// One more zone and something beside it, by Alice.
@@ -202,23 +203,14 @@ fn histories() -> Vec<Case> {
             .fresh(),
         harmless("good-file-url", |scene| scene.commits(&scene.evil(), &scene.lab.alice))
             .told(|_, settings| settings.url = format!("file://{}", settings.url)),
-        harmless("good-repository-of-sha256", |scene| scene.repo.head())
-            .told(|scene, settings| {
-                let path = scene.host.folder().join("sha256.git");
-                std::fs::create_dir(&path).expect("a folder");
-                let repo = Repo::at(&path);
-                repo.git(&["init", "-q", "--bare", "-b", "main", "--object-format=sha256"]);
-                let text = commit(&repo.write(&scene.evil()), &[], "alice", now() - 60, "A first");
-                // Its signature has a header of its own.
-                let signature = scene.lab.alice.sign(text.as_bytes());
-                let text = crate::harness::git::with_header(&text, "gpgsig-sha256", &signature);
-                let object = repo.object("commit", text.as_bytes());
-                repo.set("refs/heads/main", &object);
-                std::fs::remove_dir_all(scene.repo.path()).expect("remove");
-                std::fs::rename(&path, scene.repo.path()).expect("rename");
-                settings.url = scene.repo.path().display().to_string();
-            })
-            .fresh(),
+        // Read as whom it belongs to: what its settings make git do, its owner does, who may not write here.
+        harmless("good-repository-of-somebody-else", |scene| scene.commits(&scene.evil(), &scene.lab.alice)).told(
+            |scene, _| {
+                scene.repo.git(&["config", "uploadpack.packObjectsHook", &scene.canary()]);
+                scene.repo.git(&["config", "core.fsmonitor", &scene.canary()]);
+                fed(Command::new("chown").args(["-R", "65534:65534"]).arg(scene.repo.path()), b"");
+            },
+        ),
     ]
 }
 

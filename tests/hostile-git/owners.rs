@@ -18,6 +18,19 @@ pub fn owned(_: &Scene, settings: &mut Settings) {
     settings.trust.extend(lines.map(str::to_owned));
 }
 
+/// Alice may change everything, Bob zones named `bob-*` in files that both have.
+fn shared(_: &Scene, settings: &mut Settings) {
+    let lines = [
+        "owners:",
+        "  - signers: [alice@fleet.example]",
+        "    paths: ['**']",
+        "  - signers: [bob@fleet.example]",
+        "    paths: ['zones/**']",
+        "    zones: ['bob-*']",
+    ];
+    settings.trust.extend(lines.map(str::to_owned));
+}
+
 /// The good files as Bob changed them.
 fn by_bob(name: &'static str, change: fn(Files) -> Files) -> Case {
     hostile(name, &["NotOwner"], move |scene| scene.commits(&change(lab::files()), &scene.lab.bob)).told(owned)
@@ -139,6 +152,22 @@ fn histories() -> Vec<Case> {
             scene.shows(&scene.lab.bob.signed(&text))
         })
         .told(owned),
+        // A host that sees the repository for the first time lets nobody have more than the others let him.
+        hostile("bob-is-seen-first", &["NotOwner", "NotFromTrusted"], |scene| {
+            scene.commits(&scene.evil().without("zones/good.yaml"), &scene.lab.bob)
+        })
+        .told(owned)
+        .fresh(),
+        // In a folder of both: of all that is beside the manifests, Alice's secrets are not Bob's to replace.
+        hostile("bob-replaces-a-secret", &["NotOwner"], |scene| {
+            scene.commits(&lab::files().with("zones/good.age", "age-encryption.org/v1\n"), &scene.lab.bob)
+        })
+        .told(shared),
+        hostile("bob-changes-alices-zone-in-a-file-of-both", &["NotOwner"], |scene| {
+            let files = lab::files().with("zones/good.yaml", lab::zone("good").replace("installed", "ready"));
+            scene.commits(&files, &scene.lab.bob)
+        })
+        .told(shared),
         hostile("signer-without-a-rule", &["NotOwner"], |scene| {
             let files = lab::files().with("zones/bob/bob-1.yaml", format!("# changed\n{}", lab::zone("bob-1")));
             scene.commits(&files, &scene.lab.rsa)

@@ -93,7 +93,6 @@ fn servers() -> Vec<Case> {
         redirect("redirect-to-http", |_| format!("http://{ELSEWHERE}/repo.git/info/refs?service=git-upload-pack")),
         redirect("redirect-to-file", |scene| format!("file://{}/info/refs", scene.repo.path().display())),
         redirect("redirect-to-ext", |scene| format!("ext::sh -c '{}'", scene.canary())),
-        redirect("redirect-to-another", |_| format!("https://{ELSEWHERE}/repo.git/info/refs?service=git-upload-pack")),
         hostile("certificate-unknown", &["Unreachable"], |scene| {
             serve(scene, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0);
             String::new()
