@@ -65,6 +65,8 @@ impl Repo {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut git = Command::new("git");
+        // Nothing that a hostile repository is given to run is run here.
+        git.args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"]);
         git.args(arguments).current_dir(&self.0).env("GIT_DIR", &self.0);
         git.envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1"), ("LC_ALL", "C")]);
         git

@@ -148,7 +148,7 @@ fn references() -> Vec<Case> {
         .told(|_, settings| settings.reference = "tag: v1".into())
         .fresh(),
         hostile("commit-that-is-not-there", &["ReferenceMissing", "ObjectsRefused"], |_| String::new())
-            .told(|_, settings| settings.reference = format!("commit: {}", "5".repeat(40)))
+            .told(|_, settings| settings.reference = format!("commit: '{}'", "5".repeat(40)))
             .fresh(),
         hostile("one-commit-unsigned", &["Unsigned"], |scene| scene.repo.git(&["rev-parse", "refs/heads/odd"]))
             .told(|scene, settings| {

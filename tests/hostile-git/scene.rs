@@ -41,7 +41,9 @@ impl Settings {
         for line in fixed.iter().chain(&path).chain(&self.source) {
             text.push_str(&format!("    {line}\n"));
         }
-        text.push_str("  trust:\n");
+        if !self.trust.is_empty() {
+            text.push_str("  trust:\n");
+        }
         for line in &self.trust {
             text.push_str(&format!("    {line}\n"));
         }

@@ -102,7 +102,7 @@ fn servers() -> Vec<Case> {
             settings.source.pop();
         })
         .fresh(),
-        hostile("a-page-instead", &["Unreachable", "NotARepository"], |scene| {
+        hostile("a-page-instead", &["Unreachable", "NotARepository", "ReferenceMissing"], |scene| {
             serve(scene, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 7\r\n\r\n<html/>", 0);
             String::new()
         })
