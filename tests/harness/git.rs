@@ -243,6 +243,16 @@ impl Signer {
         text.split(' ').take(2).collect::<Vec<_>>().join(" ")
     }
 
+    /// The same key with a certificate of an authority's, for a name and a time (ssh-keygen(1), `-V`).
+    pub fn certified(&self, authority: &Self, principal: &str, validity: &str) -> Self {
+        let (Self::Ssh { key, .. }, Self::Ssh { key: authority, .. }) = (self, authority) else { panic!("no SSH key") };
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.arg("-q").arg("-s").arg(authority).args(["-I", principal, "-n", principal, "-V", validity]);
+        fed(keygen.arg(key.with_extension("pub")), b"");
+        let name = format!("{}-cert.pub", key.file_name().unwrap_or_default().to_string_lossy());
+        Self::Ssh { key: key.with_file_name(name), namespace: "git" }
+    }
+
     /// A line of an allowed signers file.
     pub fn allowed(&self, principal: &str, options: &str) -> String {
         format!("{principal} {options} {}\n", self.public())

@@ -1,7 +1,7 @@
 //! What looks much like something hostile and is not: all of it is applied.
 
 use crate::cases::{Case, harmless};
-use crate::harness::git::{FILE, Files, GITLINK, Signer, commit, fed, now};
+use crate::harness::git::{FILE, Files, GITLINK, Signer, commit, fed, now, with_header};
 use crate::harness::shown;
 use crate::lab::{self, Lab};
 use crate::owners::owned;
@@ -74,6 +74,8 @@ fn signers() -> Vec<Case> {
     vec![
         signed_by("good-expiring-signer", |lab| lab.expiring.clone()),
         signed_by("good-rsa-key", |lab| lab.rsa.clone()),
+        signed_by("good-ecdsa-key", |lab| lab.ecdsa.clone()),
+        signed_by("good-certificate", |lab| lab.certified.clone()),
         signed_by("good-gpg-key", |lab| lab.gpg.clone()),
         harmless("good-unsigned-in-the-middle-of-head", |scene| {
             let middle = made(scene, &scene.evil(), &[&scene.lab.good], None);
@@ -138,6 +140,20 @@ fn histories() -> Vec<Case> {
             }
             other
         }),
+        harmless("good-header-of-an-encoding", |scene| {
+            let text = commit(&scene.repo.write(&scene.evil()), &[&scene.lab.good], "alice", now() - 50, "M\u{fc}ll");
+            scene.shows(&scene.lab.alice.signed(&with_header(&text, "encoding", "UTF-8")))
+        }),
+        // What merging a signed tag keeps of the tag.
+        harmless("good-header-of-a-tag", |scene| {
+            let side = made(scene, &scene.evil(), &[&scene.lab.good], Some(&scene.lab.bob));
+            let who = format!("bob <bob@fleet.example> {} +0000", now() - 55);
+            let tag = format!("object {side}\ntype commit\ntag v2\ntagger {who}\n\nVersion 2\n");
+            let tag = format!("{tag}{}", scene.lab.bob.sign(tag.as_bytes()));
+            let tree = scene.repo.write(&scene.evil());
+            let text = commit(&tree, &[&scene.lab.good, &side], "alice", now() - 40, "Merge tag v2");
+            scene.shows(&scene.lab.alice.signed(&with_header(&text, "mergetag", &tag)))
+        }),
         harmless("good-octopus", |scene| {
             let one = made(scene, &lab::files().with("a", "a"), &[&scene.lab.good], Some(&scene.lab.alice));
             let two = made(scene, &lab::files().with("b", "b"), &[&scene.lab.first], Some(&scene.lab.bob));
@@ -201,6 +217,17 @@ fn histories() -> Vec<Case> {
                 settings.reference = format!("commit: {commit}");
             })
             .fresh(),
+        harmless("good-head", |scene| scene.commits(&scene.evil(), &scene.lab.alice))
+            .told(|_, settings| settings.reference.clear()),
+        harmless("good-branch-by-another-name", |scene| {
+            let commit = scene.commits(&scene.evil(), &scene.lab.alice);
+            scene.repo.git(&["symbolic-ref", "refs/heads/prod", "refs/heads/main"]);
+            commit
+        })
+        .told(|scene, settings| {
+            scene.repo.git(&["symbolic-ref", "refs/heads/prod", "refs/heads/main"]);
+            settings.reference = "branch: prod".into();
+        }),
         harmless("good-file-url", |scene| scene.commits(&scene.evil(), &scene.lab.alice))
             .told(|_, settings| settings.url = format!("file://{}", settings.url)),
         // Read as whom it belongs to: what its settings make git do, its owner does, who may not write here.
@@ -232,6 +259,17 @@ fn belonging() -> Vec<Case> {
             let bobs = made(scene, &files, &[&scene.lab.good], Some(&scene.lab.bob));
             // Bob merges what Alice did: no file of hers is other than she left it.
             let both = scene.evil().with("zones/bob/bob-1.yaml", &changed);
+            let merge = made(scene, &both, &[&bobs, &alices], Some(&scene.lab.bob));
+            scene.repo.set("refs/heads/main", &merge);
+            merge
+        })
+        .told(owned),
+        harmless("good-merge-with-a-conflict", |scene| {
+            let alices = scene.evil().with("zones/bob/bob-1.yaml", format!("# alice\n{}", lab::zone("bob-1")));
+            let alices = made(scene, &alices, &[&scene.lab.good], Some(&scene.lab.alice));
+            let bobs = lab::files().with("zones/bob/bob-1.yaml", format!("# bob\n{}", lab::zone("bob-1")));
+            let bobs = made(scene, &bobs, &[&scene.lab.good], Some(&scene.lab.bob));
+            let both = scene.evil().with("zones/bob/bob-1.yaml", format!("# both\n{}", lab::zone("bob-1")));
             let merge = made(scene, &both, &[&bobs, &alices], Some(&scene.lab.bob));
             scene.repo.set("refs/heads/main", &merge);
             merge

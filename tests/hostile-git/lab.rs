@@ -27,6 +27,14 @@ pub struct Lab {
     pub revoked: Signer,
     /// May sign files, but no commits.
     pub filer: Signer,
+    /// May sign, with an ECDSA key.
+    pub ecdsa: Signer,
+    /// May sign, by a certificate; and one who might until 2021, and one whose authority nobody knows.
+    pub certified: Signer,
+    pub certified_once: Signer,
+    pub certified_by_mallory: Signer,
+    /// The authority that certifies.
+    authority: Signer,
     /// OpenPGP keys: a good one, one that is not known, one of 2020 for a year, one that is revoked.
     pub gpg: Signer,
     pub gpg_unknown: Signer,
@@ -68,12 +76,21 @@ impl Lab {
         let second = commit(&repo.write(&files()), &[&first], "alice", now() - 3600, "A zone for Bob");
         let good = repo.object("commit", alice.signed(&second).as_bytes());
         repo.set("refs/heads/main", &good);
+        let (authority, mallory) = (key("authority"), key("mallory"));
+        let by = |name: &str, authority: &Signer, validity| {
+            key(name).certified(authority, &format!("{name}@fleet.example"), validity)
+        };
         let gpg = |name: &str, at, expires| Signer::gpg(&folder.join(format!("gpg-{name}")), name, at, expires);
         let lab = Self {
             alice,
             bob: key("bob"),
             rsa: Signer::ssh(folder, "rsa", "rsa"),
-            mallory: key("mallory"),
+            ecdsa: Signer::ssh(folder, "ecdsa", "ecdsa"),
+            certified: by("certified", &authority, "-1d:+1d"),
+            certified_once: by("certified-once", &authority, "20200101:20210101"),
+            certified_by_mallory: by("certified-otherwise", &mallory, "-1d:+1d"),
+            authority,
+            mallory,
             expired: key("expired"),
             expiring: key("expiring"),
             early: key("early"),
@@ -104,6 +121,8 @@ impl Lab {
             self.alice.allowed("alice@fleet.example", git),
             self.bob.allowed("bob@fleet.example", git),
             self.rsa.allowed("rsa@fleet.example", git),
+            self.ecdsa.allowed("ecdsa@fleet.example", git),
+            self.authority.allowed("*@fleet.example", &format!("cert-authority,{git}")),
             self.expired.allowed("expired@fleet.example", &format!("{git},valid-before=\"20210101Z\"")),
             self.expiring.allowed("expiring@fleet.example", &until_tomorrow),
             self.early.allowed("early@fleet.example", &format!("{git},valid-after=\"21000101Z\"")),

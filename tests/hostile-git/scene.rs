@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(45);
 pub struct Settings {
     /// Where the repository is.
     pub url: String,
-    /// What is followed, such as `branch: main`.
+    /// What is followed, such as `branch: main`; what the repository's HEAD names where it is empty.
     pub reference: String,
     /// The folder of manifests.
     pub path: String,
@@ -36,9 +36,10 @@ impl Settings {
             "apiVersion: reeve.dev/v1alpha1\nkind: Configuration\nspec:\n  host:\n    name: host\n  source:\n    url: {url}\n"
         );
         // Nothing is looked at but when a case asks for it.
-        let fixed = ["poll: 24h".to_owned(), self.reference.clone()];
+        let fixed = ["poll: 24h".to_owned()];
+        let reference = (!self.reference.is_empty()).then(|| self.reference.clone());
         let path = (!self.path.is_empty()).then(|| format!("path: {}", self.path));
-        for line in fixed.iter().chain(&path).chain(&self.source) {
+        for line in fixed.iter().chain(&reference).chain(&path).chain(&self.source) {
             text.push_str(&format!("    {line}\n"));
         }
         if !self.trust.is_empty() {

@@ -42,6 +42,8 @@ fn who() -> Vec<Case> {
         signed_by("expired-signer", &["SignerExpired"], |lab| lab.expired.clone()),
         signed_by("signer-of-the-future", &["SignerExpired"], |lab| lab.early.clone()),
         signed_by("revoked-signer", &["SignerRevoked"], |lab| lab.revoked.clone()),
+        signed_by("certificate-expired", &["SignerExpired", "UnknownSigner"], |lab| lab.certified_once.clone()),
+        signed_by("certificate-of-another", &["UnknownSigner"], |lab| lab.certified_by_mallory.clone()),
         signed_by("signer-of-files", &["UnknownSigner"], |lab| lab.filer.clone()),
         signed_by("namespace-of-files", &["SignatureInvalid"], |lab| lab.alice.namespace("file")),
         // An old key, stolen: its owner could sign in 2020, and so the thief says it is 2020.
