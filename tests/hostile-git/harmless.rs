@@ -4,7 +4,7 @@ use crate::cases::{Case, harmless};
 use crate::harness::git::{FILE, Files, GITLINK, Signer, commit, fed, now, with_header};
 use crate::harness::shown;
 use crate::lab::{self, Lab};
-use crate::owners::owned;
+use crate::owners::{owned, shared};
 use crate::scene::Scene;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -275,6 +275,24 @@ fn belonging() -> Vec<Case> {
             merge
         })
         .told(owned),
+        // Each changes his own of the two in one file, and git merges the lines.
+        harmless("good-merge-in-a-file-of-both", |scene| {
+            let both = |his: &str, hers: &str| {
+                let far = "# a line between\n".repeat(20);
+                let his = lab::zone("bob-1").replace("spec:", &format!("spec:\n  hostname: {his}"));
+                let files = scene.evil().without("zones/bob").without("zones/good.yaml");
+                let hers = lab::zone("good").replace("spec:", &format!("spec:\n  hostname: {hers}"));
+                files.with("zones/both.yaml", format!("{his}{far}---\n{far}{hers}"))
+            };
+            let alice = Some(&scene.lab.alice);
+            let one = made(scene, &both("one", "one"), &[&scene.lab.good], alice);
+            let hers = made(scene, &both("one", "two"), &[&one], alice);
+            let his = made(scene, &both("two", "one"), &[&one], Some(&scene.lab.bob));
+            let merge = made(scene, &both("two", "two"), &[&his, &hers], Some(&scene.lab.bob));
+            scene.repo.set("refs/heads/main", &merge);
+            merge
+        })
+        .told(shared),
         harmless("good-owner-moves-his-own", |scene| {
             let alices = made(scene, &scene.evil(), &[&scene.lab.good], Some(&scene.lab.alice));
             let files = scene.evil().without("zones/bob/bob-1.yaml").with("zones/bob/sub/one.yaml", lab::zone("bob-1"));

@@ -19,7 +19,7 @@ pub fn owned(_: &Scene, settings: &mut Settings) {
 }
 
 /// Alice may change everything, Bob zones named `bob-*` in files that both have.
-fn shared(_: &Scene, settings: &mut Settings) {
+pub fn shared(_: &Scene, settings: &mut Settings) {
     let lines = [
         "owners:",
         "  - signers: [alice@fleet.example]",
@@ -128,6 +128,38 @@ fn histories() -> Vec<Case> {
             bob_merges(scene, [&bobs, &alices], &files)
         })
         .told(owned),
+        // In conflict with hers, Bob takes his old one; and in a file of both, his word for hers.
+        hostile("merge-that-resolves-against-her", &["NotOwner"], |scene| {
+            let alices = alices_change(scene);
+            let files = lab::files().with("zones/good.yaml", format!("# changed\n{}", lab::zone("good")));
+            let files = files.with("zones/bob/bob-1.yaml", format!("# changed\n{}", lab::zone("bob-1")));
+            let hers = commit(&scene.repo.write(&files), &[&alices], "alice", now() - 100, "Bob's is better so");
+            let hers = scene.repo.object("commit", scene.lab.alice.signed(&hers).as_bytes());
+            let files = lab::files().with("zones/bob/bob-1.yaml", format!("# otherwise\n{}", lab::zone("bob-1")));
+            let his = commit(&scene.repo.write(&files), &[&scene.lab.good], "bob", now() - 90, "No, so");
+            let his = scene.repo.object("commit", scene.lab.bob.signed(&his).as_bytes());
+            bob_merges(scene, [&his, &hers], &files)
+        })
+        .told(owned),
+        hostile("merge-in-a-file-of-both", &["NotOwner"], |scene| {
+            let both = |his: &str, hers: &str| {
+                let zone =
+                    |name: &str, host: &str| lab::zone(name).replace("spec:", &format!("spec:\n  hostname: {host}"));
+                let text =
+                    format!("{}{}---\n{}", zone("bob-1", his), "# a line between\n".repeat(20), zone("good", hers));
+                lab::files().without("zones").with("zones/both.yaml", text)
+            };
+            let made = |files: &Files, parents: &[&str], signer: &crate::harness::git::Signer| {
+                let text = commit(&scene.repo.write(files), parents, "somebody", now() - 60, "A change");
+                scene.repo.object("commit", signer.signed(&text).as_bytes())
+            };
+            let (alice, bob) = (&scene.lab.alice, &scene.lab.bob);
+            let one = made(&both("one", "one"), &[&scene.lab.good], alice);
+            let hers = made(&both("one", "two"), &[&one], alice);
+            let his = made(&both("two", "one"), &[&one], bob);
+            bob_merges(scene, [&his, &hers], &both("two", "three"))
+        })
+        .told(shared),
         hostile("merge-that-takes-the-old-side-of-hers", &["NotOwner"], |scene| {
             let (alices, bobs) = (alices_change(scene), bobs_change(scene));
             scene.repo.set("refs/heads/main", &alices);
