@@ -154,7 +154,7 @@ fn ask_endpoint(servers: &Servers, secret: &str) -> String {
     format!(
         "body='{{\"ref\": \"refs/heads/main\"}}'\n\
          sum=$(printf %s \"$body\" | openssl dgst -sha256 -hmac '{secret}' | sed 's/.*= //')\n\
-         curl -s -m 5 -o /dev/null -w '%{{http_code}}\\n' -H \"X-Hub-Signature-256: sha256=$sum\" \
+         curl -s -m 5 --noproxy '*' -o /dev/null -w '%{{http_code}}\\n' -H \"X-Hub-Signature-256: sha256=$sum\" \
          -H 'Content-Type: application/json' -d \"$body\" http://10.99.0.10:9000/hooks/source >> {file} 2>&1"
     )
 }

@@ -141,6 +141,9 @@ $HTTP["url"] =~ "^/git" {{
         let mut git = self.enter();
         git.args(["git", "-c", &certificate, "-c", &helper, "push", "--quiet", url, "main:main"]);
         git.current_dir(from.path()).env("GIT_DIR", from.path()).env("GIT_SSH_COMMAND", ssh);
+        ["http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"].iter().for_each(|name| {
+            git.env_remove(name);
+        });
         git.env_remove("GIT_SSL_CAINFO").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0");
         fed(&mut git, b"");
     }
