@@ -14,7 +14,12 @@ const ELSEWHERE: &str = "127.0.0.1:8080";
 
 /// A URL that is refused before anything is started with it.
 fn url(name: &'static str, url: fn(&Scene) -> String) -> Case {
-    not_followed(name, "", move |scene, settings| settings.url = url(scene))
+    not_followed(name, "is refused", move |scene, settings| settings.url = url(scene))
+}
+
+/// One that the configuration's own rules refuse: it begins as an option does.
+fn option(name: &'static str, url: fn(&Scene) -> String) -> Case {
+    not_followed(name, "is no place of a repository", move |scene, settings| settings.url = url(scene))
 }
 
 /// Follows the server at [`SERVER`], whose certificate is trusted.
@@ -80,10 +85,10 @@ fn urls() -> Vec<Case> {
         url("url-git", |_| "git://127.0.0.1/repo.git".into()),
         url("url-http", |_| "http://127.0.0.1/repo.git".into()),
         url("url-ftp", |_| "ftp://127.0.0.1/repo.git".into()),
-        url("url-option", |scene| format!("--upload-pack={}", scene.canary_program())),
+        option("url-option", |scene| format!("--upload-pack={}", scene.canary_program())),
         url("url-ssh-option", |scene| format!("ssh://-oProxyCommand={}/repo.git", scene.canary_program())),
         url("url-ssh-option-of-user", |scene| format!("git@-oProxyCommand={}:repo.git", scene.canary_program())),
-        url("url-ssh-option-short", |scene| format!("-oProxyCommand={}:repo.git", scene.canary_program())),
+        option("url-ssh-option-short", |scene| format!("-oProxyCommand={}:repo.git", scene.canary_program())),
         url("url-relative", |_| "../repo.git".into()),
     ]
 }
