@@ -3,8 +3,10 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod fuse;
+pub mod git;
 pub mod held;
 pub mod kernel;
+pub mod servers;
 
 use kernel::Left;
 use reeve_kernel::sys;
@@ -111,18 +113,23 @@ impl Host {
         self.ok(&["apply", manifests.to_str().expect("UTF-8")])
     }
 
-    /// Starts the controller; its output goes to `controller.log`.
+    /// Starts the controller on the folder of manifests; its output goes to `controller.log`.
     pub fn start_controller(&mut self) {
         self.start_controller_with(&[]);
     }
 
     /// The same with options of `reeve run`.
     pub fn start_controller_with(&mut self, options: &[&str]) {
+        let manifests = self.manifests();
+        let arguments = [&["run", manifests.to_str().expect("UTF-8")], options].concat();
+        self.start_controller_on(&arguments);
+    }
+
+    /// Starts the controller with these arguments; its output goes to `controller.log`.
+    pub fn start_controller_on(&mut self, arguments: &[&str]) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("controller.log"));
         let log = log.expect("controller.log");
-        let manifests = self.manifests();
-        let mut command = self.command(&["run", manifests.to_str().expect("UTF-8")]);
-        command.args(options);
+        let mut command = self.command(arguments);
         command.stdout(log.try_clone().expect("dup")).stderr(log);
         self.controller = Some(command.spawn().expect("start the controller"));
     }
@@ -130,9 +137,17 @@ impl Host {
     /// Ends the controller with a signal and waits for it.
     pub fn end_controller(&mut self, signal: i32) {
         if let Some(mut controller) = self.controller.take() {
-            sys::kill(controller.id() as i32, signal);
+            // The number of one that ended by itself may be another process's by now.
+            if controller.try_wait().expect("wait for the controller").is_none() {
+                sys::kill(controller.id() as i32, signal);
+            }
             controller.wait().expect("wait for the controller");
         }
+    }
+
+    /// How the controller ended, where it did so by itself.
+    pub fn ended_controller(&mut self) -> Option<std::process::ExitStatus> {
+        self.controller.as_mut().and_then(|controller| controller.try_wait().expect("wait for the controller"))
     }
 
     /// The controller's process ID.
