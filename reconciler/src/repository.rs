@@ -259,16 +259,17 @@ impl Repository {
                 look
             }
             // It is not known what to think of the commit: that is as if it had not come.
-            Err(error) => {
-                self.failed(Failure { reason: FetchReason::Local, error: error.to_string() }, now);
+            Err(failure) => {
+                self.failed(failure, now);
                 Look::Same
             }
         }
     }
 
-    fn take(&mut self, now: Timestamp) -> Result<Look> {
+    fn take(&mut self, now: Timestamp) -> std::result::Result<Look, Failure> {
         let Some(head) = self.store.commit(HEAD) else {
-            return Err(Error::refused(format!("{} of {} is no commit", self.remote.reference(), self.remote.url())));
+            let error = format!("its {} is no commit", self.remote.reference());
+            return Err(Failure { reason: FetchReason::ReferenceMissing, error });
         };
         let info = self.info(&head).unwrap_or_else(|_| CommitInfo { commit: head.clone(), ..CommitInfo::default() });
         self.status.head = Some(info.clone());
@@ -290,7 +291,7 @@ impl Repository {
                 self.reject(info, refusal, now);
                 Ok(Look::Same)
             }
-            Err(Stop::Trouble(error)) => Err(error),
+            Err(Stop::Trouble(error)) => Err(error.into()),
         }
     }
 

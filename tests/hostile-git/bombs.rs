@@ -83,7 +83,7 @@ fn sizes() -> Vec<Case> {
         file("large-manifest", &["TooLarge"], || [b"# ".to_vec(), vec![b'x'; 8 << 20]].concat()),
         hostile("many-files", &["TooManyFiles"], |scene| {
             let blob = scene.repo.blob(lab::zone("evil"));
-            let names: Vec<String> = (0..20_000).map(|number| format!("{number:05}.yaml")).collect();
+            let names: Vec<String> = (0..60_000).map(|number| format!("{number:05}.yaml")).collect();
             let entries: Vec<_> = names.iter().map(|name| (FILE, name.as_bytes(), blob.as_str())).collect();
             let top = scene.repo.tree(&[(FOLDER, b"zones", &scene.repo.tree(&entries))]);
             scene.commits_tree(&top, &scene.lab.alice)

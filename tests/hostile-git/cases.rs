@@ -109,7 +109,11 @@ impl Case {
         }
         scene.settings = settings;
         let watch = self.watched.then(memory::Watch::start);
-        let mut outcome = if self.begun { self.begun(&mut scene, watch.as_ref()) } else { self.fresh_run(&mut scene) };
+        let mut outcome = if self.begun {
+            self.begun(&mut scene, watch.as_ref())
+        } else {
+            self.fresh_run(&mut scene, watch.as_ref())
+        };
         if let Some(look) = &self.look {
             outcome.problems.extend(look(&mut scene));
         }
@@ -161,9 +165,12 @@ impl Case {
     }
 
     /// The first commit that is seen is the one in question.
-    fn fresh_run(&self, scene: &mut Scene) -> Outcome {
+    fn fresh_run(&self, scene: &mut Scene, watch: Option<&memory::Watch>) -> Outcome {
         let shown = (self.show)(scene);
         scene.start();
+        if let Some(watch) = watch {
+            watch.process(scene.host.controller_pid());
+        }
         let verdict = scene.judged(&shown, 0);
         let mut outcome = self.judge(verdict);
         if matches!(self.expect, Expect::Applied) {

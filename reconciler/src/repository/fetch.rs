@@ -181,7 +181,10 @@ impl Remote {
         let error = match reason {
             FetchReason::TimedOut => format!("no answer within {} (source.timeout)", self.source.timeout),
             FetchReason::TooLarge => {
-                format!("it sent more than {} bytes at once (source.maxSize)", self.source.max_size.bytes())
+                let most = self.source.max_size.bytes();
+                format!(
+                    "it sent more than {most} bytes at once (source.maxSize), or more references than fit into memory"
+                )
             }
             FetchReason::ReferenceMissing => format!("it has no {}", self.reference()),
             _ if said.is_empty() => format!("git: {}", ended.status),
