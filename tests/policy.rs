@@ -105,6 +105,27 @@ fn a_restart_by_hand_is_a_new_init_on_the_same_platform() {
 }
 
 #[test]
+fn a_controller_that_starts_with_a_bad_set_leaves_zones_as_they_were_configured() {
+    let mut host = Host::new("badstart");
+    host.zone("z", "running", SLEEPER);
+    host.start_controller();
+    let before = host.wait_state("z", "running");
+    host.end_controller(libc::SIGINT);
+    host.write("z.yaml", &manifest("z", "installed", "hostnam: typo\n"));
+    host.start_controller();
+    host.wait("z", "looked at again", |_| host.controller_log().contains("hostnam"));
+    let after = host.zone_status("z");
+    assert_eq!(before["initPid"], after["initPid"], "it is not taken for one whose manifest is gone");
+    assert_eq!(after["desired"], "running");
+    // What ends is brought up again, as the last good set wants it.
+    reeve_kernel::sys::kill(before["initPid"].as_i64().expect("an init") as i32, libc::SIGKILL);
+    host.wait("z", "up again", |status| status["state"] == "running" && status["initPid"] != before["initPid"]);
+    host.zone("z", "installed", SLEEPER);
+    host.wait_state("z", "installed");
+    host.finish();
+}
+
+#[test]
 fn a_set_with_an_error_changes_nothing_and_a_vanished_manifest_halts_but_keeps_the_files() {
     let mut host = Host::new("badset");
     host.zone("z", "running", SLEEPER);

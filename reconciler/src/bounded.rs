@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::error::{Error, OnFile, Result};
 
@@ -138,9 +138,8 @@ fn wait_for(
     let mut fds = Vec::new();
     fds.extend(stdout.map(|fd| PollFd::new(fd, PollFlags::IN)));
     fds.extend(stderr.map(|fd| PollFd::new(fd, PollFlags::IN)));
-    let time = Timespec { tv_sec: left.as_secs().min(3600) as i64, tv_nsec: i64::from(left.subsec_nanos()) };
     // An interrupted wait is one that heard nothing.
-    let _ = poll(&mut fds, Some(&time));
+    let _ = poll(&mut fds, Some(&timespec(left)));
     let mut heard = fds.iter().map(|fd| !fd.revents().is_empty());
     *heard_out = stdout.is_some() && heard.next().unwrap_or(false);
     *heard_err = stderr.is_some() && heard.next().unwrap_or(false);
@@ -163,19 +162,27 @@ fn take(from: &mut Option<impl Read>, into: &mut Vec<u8>, most: usize) -> bool {
 /// Waits for the end of a program that has closed its pipes, or was ended. What it started itself goes with it: before it is
 /// reaped, because after that its number may be somebody else's.
 fn wait(child: &mut std::process::Child, until: Instant, late: &mut bool) -> std::io::Result<ExitStatus> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return child.wait() };
+    let ended = pidfd_open(pid, PidfdFlags::empty())?;
     loop {
-        if pid.is_none_or(|pid| !matches!(waitid(WaitId::Pid(pid), options), Ok(None))) {
+        let left = until.saturating_duration_since(Instant::now());
+        // Ended for taking too long, it is waited for to the end: nobody can refuse that signal.
+        let time = if *late { None } else { Some(timespec(left)) };
+        let mut fds = [PollFd::new(&ended, PollFlags::IN)];
+        let heard = poll(&mut fds, time.as_ref());
+        if heard.is_ok_and(|count| count > 0) {
             end(child.id());
             return child.wait();
         }
-        if Instant::now() >= until && !*late {
+        if left.is_zero() {
             *late = true;
             end(child.id());
         }
-        std::thread::sleep(Duration::from_micros(200));
     }
+}
+
+fn timespec(left: Duration) -> Timespec {
+    Timespec { tv_sec: left.as_secs().min(3600) as i64, tv_nsec: i64::from(left.subsec_nanos()) }
 }
 
 /// Ends the program's process group.

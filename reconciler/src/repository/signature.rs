@@ -43,7 +43,7 @@ impl Signers {
     /// # Errors
     /// [`Stop::Refusal`] where nobody trusted did; [`Stop::Trouble`] where that cannot be told.
     pub fn verify(&self, commit: &Commit, at: i64) -> std::result::Result<Vec<String>, Stop> {
-        for file in self.files().filter(|file| !file.is_file()) {
+        if let Some(file) = self.files().find(|file| !file.is_file()) {
             let what = "is not there; without it nobody's signature can be judged (trust)";
             return Err(Error::refused(format!("{} {what}", file.display())).into());
         }
