@@ -69,6 +69,7 @@ pub struct RunOptions {
 }
 
 fn runtime() -> Result<Runtime> {
+    reeve_kernel::sys::share_memory();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     // The tasks do little; what takes time is on the blocking threads.
     builder.worker_threads(2).max_blocking_threads(WORKERS + WORKERS_DOWN + 8).enable_all();

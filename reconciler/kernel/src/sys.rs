@@ -707,6 +707,15 @@ pub fn trim_memory() {
     }
 }
 
+/// Lets all threads share two of the allocator's arenas (mallopt(3), `M_ARENA_MAX`): with one for each of many short-lived
+/// threads, what they leave lies in pieces that nobody can give back.
+pub fn share_memory() {
+    // SAFETY: sets a number of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
+}
+
 /// kill(2); a process that is gone is no error.
 pub fn kill(pid: i32, signal: c_int) {
     // SAFETY: integers only.
