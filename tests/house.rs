@@ -150,6 +150,7 @@ fn the_pages_name_every_field_of_the_schemas() {
         ("docs/manifests.md", "zone", 30),
         ("docs/manifests.md", "host", 5),
         ("docs/manifests.md", "overlay", 10),
+        ("docs/approval.md", "approval", 5),
         ("docs/configuration.md", "configuration", 30),
     ] {
         let schema: serde_json::Value =

@@ -136,7 +136,16 @@ fn a_set_with_an_error_changes_nothing_and_a_vanished_manifest_halts_but_keeps_t
     let after = host.zone_status("z");
     assert_eq!(before["initPid"], after["initPid"], "the last good set stays in force");
     assert!(host.controller_log().contains("hostnam"), "the error is said: {}", host.controller_log());
+    // The last manifest of a folder does not go unasked.
     std::fs::remove_file(host.manifests().join("z.yaml")).expect("remove");
+    let asked = loop {
+        if let Some((_, rest)) = host.controller_log().split_once("reeve approve removal ") {
+            break rest[..71].to_owned();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    assert_eq!(host.zone_status("z")["state"], "running", "{}", host.controller_log());
+    host.ok(&["approve", "removal", &asked]);
     let status = host.wait_state("z", "installed");
     let waits = host.wait("z", "awaiting", |status| status["conditions"].to_string().contains("AwaitingConfirmation"));
     assert!(host.folder().join("state/zonepaths/z/root").is_dir(), "{status:#} {:?}", waits.1);

@@ -45,12 +45,15 @@ fn a_file_or_a_folder_is_about_its_own_zones_only() {
     assert_eq!(host.reeve(&["diff", text(&a)]).status.code(), Some(0));
     // A file that has lost its document lets its zone go, and no other. So does a folder.
     std::fs::write(&a, "# nothing\n").expect("write");
-    assert_eq!(names(&host, &["apply", text(&a)]), ["a"]);
+    let refused = host.reeve(&["apply", text(&a)]);
+    assert!(refused.status.code() == Some(1) && shown(&refused).contains("--allow-removals"), "{}", shown(&refused));
+    assert_eq!(host.state("a"), "ready", "nothing was done");
+    assert_eq!(names(&host, &["apply", text(&a), "--allow-removals"]), ["a"]);
     assert_eq!([host.state("a"), host.state("b")], ["installed", "running"]);
     put(&host, "manifests", "a", "running");
     host.ok(&["apply", text(&a)]);
     std::fs::remove_file(&b).expect("remove");
-    assert_eq!(names(&host, &["apply", text(b.parent().expect("a folder"))]), ["b"]);
+    assert_eq!(names(&host, &["apply", text(b.parent().expect("a folder")), "--allow-removals"]), ["b"]);
     assert_eq!([host.state("a"), host.state("b")], ["running", "installed"]);
     assert_ne!(host.zone_status("a")["initPid"], before[0]);
     // Down takes those of the path, and those that were there; a path that is gone as well.
@@ -78,7 +81,7 @@ fn a_path_is_the_same_however_it_is_written() {
     let plan = host.command(&["plan", "../link"]).current_dir(host.manifests()).output().expect("reeve");
     assert!(shown(&plan).contains("its manifest is gone"), "{}", shown(&plan));
     // Halted and kept, until somebody says what becomes of it.
-    assert_eq!(host.reeve(&["apply", text(&link)]).status.code(), Some(4));
+    assert_eq!(host.reeve(&["apply", text(&link), "--allow-removals"]).status.code(), Some(4));
     assert_eq!(host.state("a"), "installed");
     host.finish();
 }

@@ -2,6 +2,7 @@
 //! ([`Failure`] has the meaning of each) and by text for people, or by a document for machines (`-o json`).
 
 mod apply;
+mod approve;
 mod describe;
 mod diff;
 mod down;
@@ -27,6 +28,7 @@ mod time;
 mod validate;
 mod verify;
 mod view;
+mod who;
 mod zoneadm;
 mod zones;
 
@@ -133,7 +135,7 @@ enum Command {
     /// Make the controller look at its git repository at once
     Notify(source::NotifyArguments),
     /// Say yes to what Reeve does not do by itself
-    Approve(source::ApproveArguments),
+    Approve(approve::Arguments),
     /// Print the JSON Schema of a manifest, or of a host's configuration
     Schema(validate::SchemaArguments),
     /// Print the completions for a shell
@@ -253,7 +255,7 @@ fn dispatch(context: &Context, global: &Global, command: Command) -> Done {
         Command::Retry(arguments) => imperative::retry(context, &arguments),
         Command::History(arguments) => source::history(context, &arguments),
         Command::Notify(arguments) => source::notify(context, &arguments),
-        Command::Approve(arguments) => source::approve(context, &arguments),
+        Command::Approve(arguments) => approve::approve(context, &arguments),
         Command::Schema(arguments) => validate::schema(&arguments),
         Command::Completion(arguments) => completion(&arguments),
         Command::Zoneadm(arguments) => Ok(zoneadm::main(global, arguments.words)),

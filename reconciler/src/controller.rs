@@ -55,6 +55,8 @@ pub enum Ask {
         /// The zone.
         zone: String,
     },
+    /// Read the manifests again.
+    Reload,
     /// Look at the repository at once.
     Notify {
         /// Whether to answer only when it was looked at.
@@ -142,6 +144,17 @@ impl Controller {
     /// When it went away.
     pub fn look(&mut self, zone: &str) -> Result<()> {
         match self.ask(&Ask::Look { zone: zone.to_owned() }, Duration::from_secs(10), None)? {
+            Tell::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Asks it to read the manifests again.
+    ///
+    /// # Errors
+    /// When it went away.
+    pub fn reload(&mut self) -> Result<()> {
+        match self.ask(&Ask::Reload, Duration::from_secs(10), None)? {
             Tell::Done => Ok(()),
             other => Err(unexpected(&other)),
         }

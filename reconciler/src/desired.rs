@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use reeve_schema::{LoadedZone, ManifestSet, Zone};
+use reeve_state::approval::Approvals;
 use reeve_state::wanted::{self, Wanted};
 
 use crate::host::Host;
@@ -23,12 +24,21 @@ pub fn wanted_here(set: &ManifestSet, host: &Host) -> BTreeMap<String, Wanted> {
     each(set, host.places(), |loaded| host.secrets().resolve(loaded))
 }
 
-/// What is configured on this host from a source: what was wanted of it when it could be read.
+/// The changes that the manifests of a set approve.
+pub fn approvals(set: &ManifestSet) -> Approvals {
+    set.approvals.iter().map(|(digest, data_loss)| (digest.to_string(), *data_loss)).collect()
+}
+
+/// What is configured on this host from a source: what was wanted of it when it could be read. A zone that was seen in this
+/// boot without a manifest is none of it.
 pub fn configured(host: &Host, source: &Path) -> BTreeMap<String, Wanted> {
     let names = zone_names(host.places().state()).unwrap_or_default();
     let one = |name: String| {
         let Ok(Content::Value(configured)) = ZoneFiles::new(host.places(), &name).configured() else { return None };
-        let here = configured.source.as_deref().is_some_and(|from| wanted::is_from(from, &source.to_string_lossy()));
+        let files = ZoneFiles::new(host.places(), &name);
+        let let_go = files.status().is_some_and(|status| status.desired.is_none());
+        let here = !let_go
+            && configured.source.as_deref().is_some_and(|from| wanted::is_from(from, &source.to_string_lossy()));
         let manifest = Arc::new(configured.manifest);
         let wanted = Wanted {
             name: name.clone(),

@@ -10,9 +10,11 @@ use std::time::Duration;
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::channel::Channel;
 use reeve_schema::{ManifestSet, Zone};
+use reeve_state::approval::Approvals;
 use reeve_state::audit::Finding;
 use reeve_state::observed::derive_state;
 use reeve_state::plan::{Plan, ZonePlan};
+use reeve_state::removal::Removal;
 use reeve_state::status::HostStatus;
 use reeve_state::wanted;
 use reeve_state::{Fact, HostFacts, Timestamp, Transition, ZoneFacts, ZoneState};
@@ -28,7 +30,7 @@ use crate::store::files::{self, Content};
 use crate::store::zone::ZoneFiles;
 use crate::store::{self, Holder, Lock};
 use crate::supervisor::Zoneadmd;
-use crate::{cgroup, console, desired, imperative, planned_walk, run};
+use crate::{cgroup, console, desired, imperative, planned_walk, removal, run};
 
 pub use crate::install::Refusal;
 
@@ -222,6 +224,7 @@ impl Host {
     pub fn plan(&self, set: &ManifestSet, source: &Path) -> Planned {
         let aim = Aim::Manifests { source: source.to_owned(), follows: false };
         let mut world = World::new(self, aim, desired::wanted_here(set, self));
+        world.approved = desired::approvals(set);
         let findings = pass::look_only(self, &mut world);
         let mut zones: Vec<ZonePlan> = world.plans.into_values().collect();
         // As the planner arranges them: who is torn down first.
@@ -299,7 +302,13 @@ impl Host {
     ) -> Outcome {
         let wanted = desired::wanted_here(set, self);
         let aim = Aim::Manifests { source: source.to_owned(), follows: false };
-        run::once(self, aim, wanted, patience, observer)
+        run::once(self, aim, wanted, desired::approvals(set), patience, observer)
+    }
+
+    /// The zones that came from `source` and are not in the set, where they are too many to be let go unasked and nobody
+    /// approved it.
+    pub fn refused_removal(&self, set: &ManifestSet, source: &Path) -> Option<Removal> {
+        removal::refused(self, source, &BTreeMap::new(), &desired::wanted(set, self.places()))
     }
 
     /// Walks a plan that was made earlier, and nothing else.
@@ -314,7 +323,7 @@ impl Host {
     /// bridges, cgroups and files that Reeve made.
     pub fn down(&self, _lock: &Lock, zones: &[String], purge: bool, observer: &Observer) -> Outcome {
         let aim = Aim::Down { zones: zones.iter().cloned().collect(), purge };
-        let outcome = run::once(self, aim, BTreeMap::new(), Duration::from_secs(60), observer);
+        let outcome = run::once(self, aim, BTreeMap::new(), Approvals::default(), Duration::from_secs(60), observer);
         if purge {
             crate::purge::leftovers(self, observer);
         }

@@ -34,6 +34,7 @@ mod planted;
 pub mod progress;
 pub mod purge;
 pub mod quiet;
+mod removal;
 pub mod repository;
 pub mod resolve;
 pub mod run;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use reeve_schema::Deletion;
+use reeve_state::approval::Approvals;
 use reeve_state::audit::{self, Finding, Permissions, Severity};
 use reeve_state::condition::Claim;
 use reeve_state::difference::Recorded;
@@ -21,6 +22,7 @@ use reeve_state::{HostFacts, ZoneFacts, ZoneState};
 use crate::host::Host;
 use crate::observe::{Known, ZoneSeen};
 use crate::quiet::Quiet;
+use crate::store::approvals;
 use crate::store::zone::Memory;
 use look::{look, take_in};
 use report::report;
@@ -108,6 +110,10 @@ pub struct World {
     pub memories: BTreeMap<String, Memory>,
     /// The same, as the planner takes it.
     policies: BTreeMap<String, ZonePolicy>,
+    /// Changes that manifests approve.
+    pub approved: Approvals,
+    /// The same, with those that were approved on this host.
+    approvals: Approvals,
     /// What came of the last walk, by zone.
     pub outcomes: BTreeMap<String, Outcome>,
     /// What was told last, by zone.
@@ -129,6 +135,8 @@ pub struct Passed {
     pub findings: Vec<Finding>,
     /// Lines for people: zone and text.
     pub said: Vec<(String, String)>,
+    /// Changes that wait from now on: zone, for what, as one word, and in words.
+    pub waiting: Vec<(String, &'static str, String)>,
 }
 
 impl World {
@@ -149,6 +157,8 @@ impl World {
             recorded: BTreeMap::new(),
             memories: BTreeMap::new(),
             policies: BTreeMap::new(),
+            approved: Approvals::default(),
+            approvals: Approvals::default(),
             outcomes: BTreeMap::new(),
             statuses: BTreeMap::new(),
             plans: BTreeMap::new(),
@@ -203,6 +213,12 @@ impl World {
         }
     }
 
+    /// Takes in what was approved on this host.
+    fn take_approvals(&mut self, host: &Host) {
+        self.approvals = approvals::all(host.places());
+        self.approvals.extend(&self.approved);
+    }
+
     /// Zones for which what became of other zones may matter: they wait for one of them, or have something to do and do
     /// not do it yet.
     fn unquiet(&self) -> impl Iterator<Item = &String> {
@@ -215,6 +231,7 @@ impl World {
 /// Makes a pass over `scope`.
 pub fn pass(host: &Host, world: &mut World, scope: &Scope) -> Passed {
     let mut passed = Passed::default();
+    world.take_approvals(host);
     let looked = look(host, world, scope, &mut passed);
     let mut plan = make_plan(world, looked.zones.as_ref());
     check_plan(world, &mut plan, &mut passed);
@@ -226,6 +243,12 @@ pub fn pass(host: &Host, world: &mut World, scope: &Scope) -> Passed {
             world.quiet.keep(host, facts, *marks);
         }
         passed.zones.push(zone.name.clone());
+        let told = world.plans.get(&zone.name).and_then(|plan| plan.hold.as_ref()?.change());
+        if let Some(hold) = zone.hold.as_ref().filter(|hold| hold.change().is_some() && hold.change() != told) {
+            let word =
+                if matches!(hold, Hold::AwaitingApproval { .. }) { "ApprovalRequired" } else { "AwaitingWindow" };
+            passed.waiting.push((zone.name.clone(), word, zone.reason.clone()));
+        }
         world.plans.insert(zone.name.clone(), zone);
     }
     passed
@@ -248,6 +271,7 @@ fn make_plan(world: &World, zones: Option<&BTreeSet<String>>) -> Plan {
         facts: &world.facts,
         recorded: &world.recorded,
         policies: &world.policies,
+        approvals: &world.approvals,
         now: crate::store::now(),
     };
     let mut plan = match zones {
@@ -298,12 +322,14 @@ fn permissions(world: &World) -> Permissions {
     }
     for (name, recorded) in &world.recorded {
         let gone = !world.wanted.contains_key(name) && was_there(world, name);
-        if gone && wanted::deletion(&recorded.manifest) == Deletion::Delete {
+        let deletes = || wanted::deletion(&recorded.manifest) == Deletion::Delete;
+        if gone && (deletes() || world.approvals.data_may_go(name, Some(recorded), None)) {
             destroy.insert(name.clone());
         }
     }
     for (name, wanted) in &world.wanted {
-        if world.policies.get(name).and_then(|policy| policy.confirmed.as_ref()) == Some(&wanted.digest) {
+        let confirmed = world.policies.get(name).and_then(|policy| policy.confirmed.as_ref()) == Some(&wanted.digest);
+        if confirmed || world.approvals.data_may_go(name, world.recorded.get(name), Some(wanted)) {
             destroy.insert(name.clone());
         }
     }
@@ -322,6 +348,7 @@ fn was_there(world: &World, zone: &str) -> bool {
 pub fn look_only(host: &Host, world: &mut World) -> Vec<Finding> {
     let seen = host.looker().host(&mut world.wanted.keys().map(String::as_str));
     take_in(world, seen);
+    world.take_approvals(host);
     let mut passed = Passed::default();
     let mut plan = make_plan(world, None);
     check_plan(world, &mut plan, &mut passed);

@@ -15,9 +15,12 @@ pub mod store;
 pub mod tree;
 pub mod verify;
 
+use std::collections::BTreeSet;
+
 use reeve_schema::configuration::{Configuration, SourceConfiguration};
 use reeve_schema::{HostSelf, Limits, ManifestSet, Problem, Problems};
 use reeve_state::Timestamp;
+use reeve_state::removal;
 use reeve_state::source::{Accepted, CommitInfo, FetchReason, Rejected, RejectedReason, SourceStatus, short};
 
 use crate::error::{Error, Result};
@@ -114,6 +117,8 @@ pub struct Repository {
     record: Option<Record>,
     /// The object that [`HEAD`] was, so that it need not be asked for again.
     known: Option<String>,
+    /// The zones that this host had of the commit in force, where that was read.
+    had: Option<BTreeSet<String>>,
 }
 
 impl Repository {
@@ -153,7 +158,8 @@ impl Repository {
         }
         let zonepaths = places.zonepaths();
         let me = me.clone();
-        let mut repository = Self { remote, source, me, zonepaths, store, judge, records, status, record, known: None };
+        let mut repository =
+            Self { remote, source, me, zonepaths, store, judge, records, status, record, known: None, had: None };
         repository.recover()?;
         repository.tell();
         Ok(repository)
@@ -200,7 +206,10 @@ impl Repository {
         let Some(record) = self.record.clone() else { return Ok(None) };
         let commit = record.accepted.info.commit.clone();
         match self.load(&commit) {
-            Ok(set) => Ok(Some(InForce { accepted: record.accepted, set })),
+            Ok(set) => {
+                self.had = Some(names(&set));
+                Ok(Some(InForce { accepted: record.accepted, set }))
+            }
             Err(Stop::Refusal(refusal))
                 if refusal.reason == RejectedReason::ObjectMissing || !self.store.is_whole(&commit) =>
             {
@@ -285,6 +294,7 @@ impl Repository {
                 let accepted = Accepted { info, accepted_at: now, signer };
                 self.put_in_force(&accepted)?;
                 self.status.rejected = None;
+                self.had = Some(names(&set));
                 Ok(Look::New(Box::new(InForce { accepted, set })))
             }
             Err(Stop::Refusal(refusal)) => {
@@ -323,7 +333,24 @@ impl Repository {
                 reeve approve source COMMIT, or spec.source.allowEmpty";
             return Err(Refusal::new(RejectedReason::Empty, message).into());
         }
+        if before.allowed != Some(head) {
+            self.check_removals(&set)?;
+        }
         Ok((signer, set))
+    }
+
+    /// Refuses a commit by which most of the zones of this host would lose their manifests.
+    fn check_removals(&mut self, set: &ManifestSet) -> std::result::Result<(), Stop> {
+        let (Some(record), false) = (&self.record, set.zones.is_empty()) else { return Ok(()) };
+        if self.had.is_none() {
+            let commit = record.accepted.info.commit.clone();
+            self.had = self.load(&commit).ok().map(|set| names(&set));
+        }
+        let now = set.zones.keys().map(|name| name.as_str()).collect();
+        let Some(had) = &self.had else { return Ok(()) };
+        let Some(removal) = removal::too_many(had.iter().map(String::as_str), &now) else { return Ok(()) };
+        let message = format!("{}; if that is meant: reeve approve source COMMIT", removal.message());
+        Err(Refusal::new(RejectedReason::TooManyRemoved, message).into())
     }
 
     /// Writes down that a commit is in force; the ref first, so that its objects stay whatever comes between.
@@ -390,6 +417,11 @@ impl Repository {
             tracing::warn!("the status of the source cannot be told: {error}");
         }
     }
+}
+
+/// The zones of a set.
+fn names(set: &ManifestSet) -> BTreeSet<String> {
+    set.zones.keys().map(ToString::to_string).collect()
 }
 
 /// A refusal with the problems of the manifests.

@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use reeve_schema::HostSelf;
 use reeve_schema::configuration::Configuration;
+use reeve_state::approval::Approvals;
 use reeve_state::wanted::Wanted;
 use tokio::runtime::Runtime;
 
@@ -62,6 +63,8 @@ pub struct RunOptions {
     pub source: Follow,
     /// Who this host is, for selectors and overlays.
     pub host: HostSelf,
+    /// Whether manifests may go without asking, also most of them at once.
+    pub allow_removals: bool,
     /// How many zones may be brought up at once; 0: the default, 4.
     pub workers: usize,
     /// Who is told.
@@ -98,6 +101,7 @@ pub fn run(host: Arc<Host>, options: RunOptions) -> Result<()> {
         let world = World::new(&host, aim, BTreeMap::new());
         let mut engine = Engine::new((*host).clone(), world, workers, options.observer.clone());
         engine.me = options.host.clone();
+        engine.allow_removals = options.allow_removals;
         engine.follow(feed, control).await
     });
     runtime.shutdown_timeout(FAREWELL);
@@ -129,6 +133,7 @@ pub fn once(
     host: &Host,
     aim: Aim,
     wanted: BTreeMap<String, Wanted>,
+    approved: Approvals,
     patience: Duration,
     observer: &Observer,
 ) -> Outcome {
@@ -139,7 +144,8 @@ pub fn once(
             return Outcome::default();
         }
     };
-    let world = World::new(host, aim, wanted);
+    let mut world = World::new(host, aim, wanted);
+    world.approved = approved;
     let outcome = runtime.block_on(async {
         let mut engine = Engine::new(host.clone(), world, WORKERS, observer.clone());
         engine.once(patience).await

@@ -2,6 +2,7 @@
 //! answer to "is it running?". What outlives a boot of the host is in the state folder and synced; what dies with the
 //! kernel is in the run folder, on tmpfs.
 
+pub mod approvals;
 pub mod events;
 pub mod files;
 pub mod ids;

@@ -19,6 +19,7 @@ use crate::manifest::Zone;
 use crate::node::{Node, documents};
 use crate::problem::Problem;
 use crate::reader::Reader;
+use crate::schedule::ChangeDigest;
 use crate::source::{Place, Report, Spot};
 use crate::suggest;
 
@@ -69,6 +70,8 @@ pub struct Catalog<'f> {
     /// Labels by name.
     hosts: BTreeMap<String, (BTreeMap<String, String>, Spot)>,
     overlays: Vec<OverlayEntry>,
+    /// Changes that somebody approved, each with whether data may be lost by it.
+    approvals: BTreeMap<ChangeDigest, bool>,
     /// Trees of the zones that overlays patch somewhere, by index.
     trees: BTreeMap<usize, Node>,
     /// Where documents begin, with the index of the overlay that each is.
@@ -110,6 +113,7 @@ impl<'f> Catalog<'f> {
             zones: Vec::new(),
             hosts: BTreeMap::new(),
             overlays: Vec::new(),
+            approvals: BTreeMap::new(),
             trees: BTreeMap::new(),
             starts: BTreeMap::new(),
         };
@@ -156,7 +160,7 @@ impl<'f> Catalog<'f> {
             let digest = digest(&zone);
             Some((zone.metadata.name.clone(), LoadedZone { zone, origin, digest, age_files }))
         });
-        Ok(ManifestSet { zones: loaded.collect() })
+        Ok(ManifestSet { zones: loaded.collect(), approvals: self.approvals.clone() })
     }
 
     /// Checks the set for every host that it declares, and the zones without selector for a host that it does not.
@@ -204,6 +208,13 @@ impl<'f> Catalog<'f> {
                 if let Some(entry) = decode::overlay(node, &mut self.report) {
                     overlay = Some(self.overlays.len());
                     self.overlays.push(entry);
+                }
+            }
+            Some(Document::Approval) => {
+                if let Some(document) = decode::approval_document(node, &mut self.report) {
+                    for change in document.spec.changes {
+                        *self.approvals.entry(change).or_default() |= document.spec.data_loss;
+                    }
                 }
             }
             Some(Document::Configuration) | None => {}

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
 use crate::configuration::ConfigurationDocument;
-use crate::manifest::{Host, Overlay, Zone};
+use crate::manifest::{ApprovalDocument, Host, Overlay, Zone};
 
 /// A document that has a JSON Schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -17,13 +17,15 @@ pub enum Described {
     Host,
     /// `kind: Overlay`.
     Overlay,
+    /// `kind: Approval`.
+    Approval,
     /// `kind: Configuration`.
     Configuration,
 }
 
 impl Described {
     /// Every one.
-    pub const ALL: [Self; 4] = [Self::Zone, Self::Host, Self::Overlay, Self::Configuration];
+    pub const ALL: [Self; 5] = [Self::Zone, Self::Host, Self::Overlay, Self::Approval, Self::Configuration];
 
     /// Its name, as in the file `schema/json/NAME.v1alpha1.json`.
     #[must_use]
@@ -32,6 +34,7 @@ impl Described {
             Self::Zone => "zone",
             Self::Host => "host",
             Self::Overlay => "overlay",
+            Self::Approval => "approval",
             Self::Configuration => "configuration",
         }
     }
@@ -46,6 +49,7 @@ pub fn json_schema(of: Described) -> Value {
         Described::Zone => root::<Zone>(generator),
         Described::Host => root::<Host>(generator),
         Described::Overlay => root::<Overlay>(generator),
+        Described::Approval => root::<ApprovalDocument>(generator),
         Described::Configuration => root::<ConfigurationDocument>(generator),
     };
     RecursiveTransform(no_null).transform(&mut schema);
@@ -119,6 +123,7 @@ mod tests {
             Document::Zone => Described::Zone,
             Document::Host => Described::Host,
             Document::Overlay => Described::Overlay,
+            Document::Approval => Described::Approval,
             Document::Configuration => Described::Configuration,
         })
     }

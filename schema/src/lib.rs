@@ -20,6 +20,7 @@ mod path;
 mod problem;
 pub mod quantity;
 mod reader;
+pub mod schedule;
 mod shape;
 pub mod signal;
 mod source;

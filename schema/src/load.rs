@@ -7,6 +7,7 @@ use crate::decode::AgeUse;
 use crate::manifest::Zone;
 use crate::name::ZoneName;
 use crate::problem::Problem;
+use crate::schedule::ChangeDigest;
 use crate::source::{Place, Report, Spot};
 
 /// A file of manifests, read by the caller.
@@ -91,6 +92,8 @@ impl AgeFile {
 pub struct ManifestSet {
     /// By name.
     pub zones: BTreeMap<ZoneName, LoadedZone>,
+    /// Digests of changes that somebody approved, each with whether data may be lost by it.
+    pub approvals: BTreeMap<ChangeDigest, bool>,
 }
 
 /// Reads a set of files for one host. `zonepaths` is the folder of the zonepaths that no manifest names.

@@ -233,6 +233,68 @@ text_type!(
     "How often something is done, such as `30s` or `1m30s`; from 1s to 24h."
 );
 
+/// How long a window is: from 1m to 31d in whole milliseconds, written as numbers with `d`, `h`, `m`, `s`, largest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WindowSpan(u64);
+
+impl WindowSpan {
+    /// The shortest, in milliseconds.
+    pub const MIN_MILLIS: u64 = 60_000;
+    /// The longest, in milliseconds.
+    pub const MAX_MILLIS: u64 = 31 * DAY_MILLIS;
+
+    /// The milliseconds.
+    #[must_use]
+    pub fn millis(self) -> u64 {
+        self.0
+    }
+}
+
+/// The milliseconds of a day.
+const DAY_MILLIS: u64 = 86_400_000;
+
+impl FromStr for WindowSpan {
+    type Err = TextError;
+
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        const RULE: &str = "numbers with `d`, `h`, `m`, largest first, such as `3h` or `14d`, from 1m to 31d";
+        let (days, rest) = text.split_once('d').unwrap_or(("", text));
+        let days = match days {
+            "" if rest.len() == text.len() => Some(0),
+            digits if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse::<u64>().ok(),
+            _ => None,
+        };
+        let wrong = || TextError::new(format!("`{text}` is no length of time"), RULE);
+        let days = days.and_then(|days| days.checked_mul(DAY_MILLIS)).ok_or_else(wrong)?;
+        let rest = if rest.is_empty() && days > 0 { 0 } else { millis_of(rest, RULE).map_err(|_| wrong())? };
+        match days.checked_add(rest).ok_or_else(wrong)? {
+            millis if millis < Self::MIN_MILLIS => Err(TextError::new(format!("`{text}` is shorter than 1m"), RULE)),
+            millis if millis > Self::MAX_MILLIS => Err(TextError::new(format!("`{text}` is longer than 31d"), RULE)),
+            millis => Ok(Self(millis)),
+        }
+    }
+}
+
+impl fmt::Display for WindowSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, rest) = (self.0 / DAY_MILLIS, self.0 % DAY_MILLIS);
+        if days > 0 {
+            write!(f, "{days}d")?;
+        }
+        match u32::try_from(rest) {
+            Ok(rest) if rest > 0 => write_millis(f, rest),
+            _ => Ok(()),
+        }
+    }
+}
+
+text_type!(
+    WindowSpan,
+    "WindowSpan",
+    "^([0-9]+(d|h|m|s|ms))+$",
+    "How long a window is, such as `3h` or `14d`; from 1m to 31d."
+);
+
 /// Permission bits as chmod(1) writes them: 1 to 4 octal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileMode(u32);

@@ -6,6 +6,7 @@
 //! to whoever walks, and the outcome into [`status`].
 #![forbid(unsafe_code)]
 
+pub mod approval;
 pub mod audit;
 pub mod condition;
 pub mod difference;
@@ -15,6 +16,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod observed;
 pub mod plan;
+pub mod removal;
 pub mod restart;
 pub mod source;
 pub mod status;

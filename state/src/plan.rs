@@ -1,6 +1,7 @@
 //! What is to be done: a legal path for each zone, its steps and what they cost, and where a zone must wait, why.
 //! Planning decides everything and touches nothing; walking touches and decides nothing.
 
+mod gate;
 mod order;
 mod request;
 pub mod step_name;
@@ -16,6 +17,7 @@ pub use request::{Refusal, request, restart, take_down};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::approval::{Approvals, Change};
 use crate::difference::{Difference, Recorded};
 use crate::lifecycle::{Transition, ZoneState};
 use crate::observed::{Fact, HostFacts, ZoneFacts};
@@ -91,6 +93,18 @@ pub enum Hold {
     /// The installed files have gone without an uninstall: perhaps a disk is not mounted. Installing anew over that is
     /// nothing to be done unasked; a confirmation lets it go on.
     FilesGone,
+    /// A person must approve the change of the manifest first: until then the zone is kept as it is recorded.
+    AwaitingApproval {
+        /// What waits.
+        change: Change,
+    },
+    /// The change of the manifest waits for a window: until then the zone is kept as it is recorded.
+    AwaitingWindow {
+        /// What waits.
+        change: Change,
+        /// When a window opens; none where none does within a year.
+        opens: Option<Timestamp>,
+    },
     /// Another zone has what this one needs and is not about to give it up.
     Conflict {
         /// That zone.
@@ -111,6 +125,36 @@ pub enum Hold {
         /// The file that it came from, where that is recorded.
         file: Option<String>,
     },
+}
+
+impl Hold {
+    /// When the zone stops waiting by itself, where that is known.
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Backoff { until } => Some(*until),
+            Self::AwaitingWindow { opens, .. } => *opens,
+            _ => None,
+        }
+    }
+
+    /// Whether a person's approval would let the zone go on.
+    pub fn yields_to_approval(&self) -> bool {
+        matches!(
+            self,
+            Self::AwaitingApproval { .. }
+                | Self::AwaitingWindow { .. }
+                | Self::AwaitingConfirmation { .. }
+                | Self::FilesGone
+        )
+    }
+
+    /// The change of the manifest that waits, where the zone is kept as it is recorded.
+    pub fn change(&self) -> Option<&Change> {
+        match self {
+            Self::AwaitingApproval { change } | Self::AwaitingWindow { change, .. } => Some(change),
+            _ => None,
+        }
+    }
 }
 
 /// What is to be done with one zone.
@@ -178,13 +222,7 @@ impl Plan {
 
     /// The earliest time at which a zone stops waiting by itself.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.zones
-            .iter()
-            .filter_map(|z| match z.hold {
-                Some(Hold::Backoff { until }) => Some(until),
-                _ => None,
-            })
-            .min()
+        self.zones.iter().filter_map(|zone| zone.hold.as_ref()?.until()).min()
     }
 }
 
@@ -214,6 +252,8 @@ pub struct Input<'a> {
     pub recorded: &'a BTreeMap<String, Recorded>,
     /// What was said, by name of zone; a zone without an entry has the default.
     pub policies: &'a BTreeMap<String, ZonePolicy>,
+    /// The changes that people approved.
+    pub approvals: &'a Approvals,
     /// The time.
     pub now: Timestamp,
 }
@@ -262,6 +302,7 @@ fn with_subject<T>(input: &Input<'_>, name: &str, f: impl FnOnce(&zone::Subject<
         facts: input.facts.zones.get(name).unwrap_or(&nothing),
         recorded: input.recorded.get(name),
         policy: input.policies.get(name).unwrap_or(&policy),
+        approvals: input.approvals,
         boot_id: &input.facts.boot_id,
         now: input.now,
     })

@@ -89,6 +89,8 @@ pub enum RejectedReason {
     PathMissing,
     /// There is no manifest any more.
     Empty,
+    /// Most of the zones would lose their manifests.
+    TooManyRemoved,
     /// The manifests have problems.
     ManifestInvalid,
     /// The commit, or something in it, is not in the repository whole.

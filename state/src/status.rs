@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::approval;
 use crate::condition::{self, Claim, Condition, ConditionStatus, ConditionType};
 use crate::difference::{Cause, Recorded};
 use crate::halt::{HaltBlockedReason, HaltStatus};
@@ -119,12 +120,32 @@ pub struct ZoneStatus {
     /// The halt that cannot finish, where there is one.
     #[serde(default)]
     pub halt: Option<HaltStatus>,
+    /// A change that waits for a person or a window, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
     /// Restarts of init since the manifest changed.
     pub restarts: u32,
     /// How init last ended.
     pub last_exit: Option<ExitReport>,
     /// The newest transitions, oldest first, at most [`HISTORY`].
     pub history: Vec<HistoryEntry>,
+}
+
+/// A change that waits for a person or a window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pending {
+    /// Its digest, which an approval names.
+    pub digest: String,
+    /// The fields that change; `manifest` where that is gone.
+    pub fields: Vec<String>,
+    /// Whether a person must say something first; else a window opens by itself.
+    pub needs_approval: bool,
+    /// Whether data would be lost by it, so that a person must say that it may.
+    pub data_loss: bool,
+    /// When the window opens that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens: Option<Timestamp>,
 }
 
 /// All zones of the host, without the global one.
@@ -212,6 +233,7 @@ pub fn status(input: &Input<'_>) -> ZoneStatus {
         commit: commit(input),
         conditions: conditions(input),
         halt: halting(input).cloned(),
+        pending: pending(input),
         restarts: policy.restarts.restarts,
         last_exit: facts.last_exit.or(policy.restarts.last_exit),
         history,
@@ -223,6 +245,25 @@ fn commit(input: &Input<'_>) -> Option<String> {
     let (wanted, now) = (input.wanted?, input.commit?);
     let same = input.previous.filter(|before| before.manifest_digest.as_ref() == Some(&wanted.digest));
     same.and_then(|before| before.commit.clone()).or_else(|| Some(now.to_owned()))
+}
+
+/// What waits for a person or a window.
+fn pending(input: &Input<'_>) -> Option<Pending> {
+    let digest = || approval::digest(&input.plan.name, input.recorded, input.wanted);
+    let loses =
+        |fields: Vec<String>| Pending { digest: digest(), fields, needs_approval: true, data_loss: true, opens: None };
+    match input.plan.hold.as_ref()? {
+        Hold::AwaitingApproval { change } | Hold::AwaitingWindow { change, .. } => Some(Pending {
+            digest: change.digest.clone(),
+            fields: change.fields.clone(),
+            needs_approval: matches!(input.plan.hold, Some(Hold::AwaitingApproval { .. })),
+            data_loss: false,
+            opens: input.plan.hold.as_ref().and_then(Hold::until),
+        }),
+        Hold::AwaitingConfirmation { fields } => Some(loses(fields.clone())),
+        Hold::FilesGone => Some(loses(vec!["root".into()])),
+        _ => None,
+    }
 }
 
 /// The halt that cannot finish, as long as the zone is seen to be halting.
@@ -274,6 +315,9 @@ fn claims(input: &Input<'_>) -> Vec<Claim> {
         Some(Hold::FilesGone) => {
             out.push(Claim::is_true(ConditionType::AwaitingConfirmation, "FilesGone", plan.reason.clone()));
         }
+        Some(Hold::AwaitingApproval { .. }) => {
+            out.push(Claim::is_true(ConditionType::AwaitingConfirmation, "ApprovalRequired", plan.reason.clone()));
+        }
         _ => {}
     }
     let drifted = |cause: Cause| matches!(cause, Cause::Drift | Cause::Both);
@@ -283,7 +327,7 @@ fn claims(input: &Input<'_>) -> Vec<Claim> {
     }
     let stalling = out.iter().find(|c| c.kind.stalls() && c.status == ConditionStatus::True).cloned();
     let failed = outcome.failed.as_ref().filter(|_| plan.held_for_secret().is_none());
-    let waits = matches!(plan.hold, Some(Hold::Backoff { .. })) || failed.is_some();
+    let waits = matches!(plan.hold, Some(Hold::Backoff { .. } | Hold::AwaitingWindow { .. })) || failed.is_some();
     match &stalling {
         Some(cause) => {
             out.push(Claim::is_true(ConditionType::Stalled, format!("{:?}", cause.kind), cause.message.clone()))
@@ -335,6 +379,8 @@ fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
         Some(Hold::Conflict { .. }) => not("Conflict".into(), &plan.reason),
         Some(Hold::SecretUnavailable { .. }) => not("SecretUnavailable".into(), &plan.reason),
         Some(Hold::Suspended) => not("Suspended".into(), &plan.reason),
+        Some(Hold::AwaitingApproval { .. }) => not("AwaitingApproval".into(), &plan.reason),
+        Some(Hold::AwaitingWindow { .. }) => not("AwaitingWindow".into(), &plan.reason),
         Some(Hold::AwaitingConfirmation { .. } | Hold::FilesGone | Hold::Unknown { .. } | Hold::OtherSource { .. }) => {
             not("Held".into(), &plan.reason)
         }

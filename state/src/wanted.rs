@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use reeve_schema::manifest::{Init, Net, Restart, Zone};
+use reeve_schema::manifest::{Approval, Init, Net, Restart, Zone};
 use reeve_schema::quantity::TimeSpan;
 use reeve_schema::{Deletion, DesiredState};
 use serde::de::DeserializeOwned;
@@ -124,6 +124,11 @@ pub fn restart_policy(manifest: &Value) -> Restart {
 pub fn halt_timeout_ms(manifest: &Value) -> u64 {
     let default = Init::default_halt_timeout;
     u64::from(field::<TimeSpan>(manifest, &["spec", "init", "haltTimeout"]).unwrap_or_else(default).millis())
+}
+
+/// `spec.approval`, where there is one.
+pub fn approval(manifest: &Value) -> Option<Approval> {
+    field(manifest, &["spec", "approval"])
 }
 
 /// `spec.net`; empty where there is none.

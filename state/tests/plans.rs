@@ -164,6 +164,7 @@ fn what_another_zone_keeps_is_not_taken_and_what_it_gives_up_is_waited_for() {
         facts: &world.facts,
         recorded: &world.recorded,
         policies: &world.policies,
+        approvals: &world.approvals,
         now,
     };
     for plan in [world.plan(), plan_some(&input, &names)] {

@@ -2,10 +2,17 @@
 
 use reeve_state::Timestamp;
 use reeve_state::condition::{Claim, ConditionStatus, ConditionType, check, find};
-use reeve_state::source::{Accepted, CommitInfo, FetchReason, FetchStatus, Rejected, RejectedReason, SourceStatus, short};
+use reeve_state::source::{
+    Accepted, CommitInfo, FetchReason, FetchStatus, Rejected, RejectedReason, SourceStatus, short,
+};
 
 fn info(commit: &str) -> CommitInfo {
-    CommitInfo { commit: commit.repeat(40), author: "Ann <a@x>".into(), subject: "Say why".into(), ..CommitInfo::default() }
+    CommitInfo {
+        commit: commit.repeat(40),
+        author: "Ann <a@x>".into(),
+        subject: "Say why".into(),
+        ..CommitInfo::default()
+    }
 }
 
 fn followed(verified: bool, signer: Option<&str>) -> SourceStatus {
@@ -43,7 +50,11 @@ fn each_way_has_its_reasons() {
     let good = followed(true, Some("ann@x"));
     for (status, verified, fresh) in [
         (SourceStatus::default(), (Unknown, "NotConfigured"), (Unknown, "NotFetched")),
-        (SourceStatus { verified: true, ..SourceStatus::default() }, (Unknown, "NothingAccepted"), (Unknown, "NotFetched")),
+        (
+            SourceStatus { verified: true, ..SourceStatus::default() },
+            (Unknown, "NothingAccepted"),
+            (Unknown, "NotFetched"),
+        ),
         (followed(false, None), (Unknown, "NotConfigured"), (True, "Current")),
         (followed(true, None), (Unknown, "NotChecked"), (True, "Current")),
         (good.clone(), (True, "Signed"), (True, "Current")),

@@ -5,6 +5,7 @@
 use crate::Result;
 use crate::model::{Asked, Place, Wish};
 use reeve_schema::Zone;
+use reeve_state::approval::Approvals;
 use reeve_state::difference::Recorded;
 use reeve_state::limits::Limits;
 use reeve_state::observed::{CgroupFacts, InstalledFacts, ProcessId, RecordedConfig, derive_state};
@@ -148,6 +149,7 @@ fn pass(world: &mut World, wanted: &BTreeMap<String, Wanted>) -> Result<usize> {
         facts: &world.facts,
         recorded: &world.recorded,
         policies: &policies,
+        approvals: &Approvals::default(),
         now: world.facts.observed_at,
         source: None,
     };

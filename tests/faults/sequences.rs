@@ -146,7 +146,7 @@ impl<'t> Play<'t> {
             _ => self.host.zone(NAMES[zone], wish.place().name(), &spec(zone)),
         }
         let manifests = self.host.manifests().display().to_string();
-        let output = self.reeve(&["apply", &manifests])?;
+        let output = self.reeve(&["apply", &manifests, "--allow-removals"])?;
         if !output.status.success() {
             return Err(format!("apply: {}\n{}", output.status, harness::shown(&output)));
         }

@@ -26,6 +26,9 @@ pub struct Arguments {
     /// How long to wait for zones that wait themselves, such as 30s or 5m
     #[arg(long, value_name = "TIME", default_value = "1m")]
     timeout: TimeSpan,
+    /// Let zones lose their manifests also where that is all of them, or most
+    #[arg(long)]
+    allow_removals: bool,
     #[command(flatten)]
     format: FormatArguments,
 }
@@ -45,6 +48,10 @@ pub fn apply(context: &Context, arguments: &Arguments) -> Done {
     }
     let source = manifests.source();
     let lock = host.lock("reeve apply", Some(&source.display().to_string())).map_err(explain)?;
+    if let Some(removal) = host.refused_removal(&set, &source).filter(|_| !arguments.allow_removals) {
+        let help = "if that is meant: --allow-removals; nothing was done";
+        return Err(Failure::new(removal.message()).help(help));
+    }
     let names: Vec<String> = set.zones.keys().map(ToString::to_string).collect();
     let teller = progress::start(context, &names);
     let outcome = host.apply(&lock, &set, &source, patience, &teller.observer());

@@ -6,7 +6,7 @@ use reeve::Host;
 use reeve_state::condition::Condition;
 use reeve_state::lifecycle::state_name;
 use reeve_state::restart::{ExitKind, ExitReport};
-use reeve_state::status::{HistoryEntry, ZoneStatus};
+use reeve_state::status::{HistoryEntry, Pending, ZoneStatus};
 use reeve_state::{Timestamp, ZoneState};
 use serde::Serialize;
 
@@ -121,10 +121,25 @@ fn facts(zone: &ZoneStatus, now: Timestamp) -> Vec<(&'static str, String)> {
         ("Digest", zone.manifest_digest.clone().unwrap_or_else(none)),
         ("Restarts", zone.restarts.to_string()),
     ];
+    if let Some(pending) = &zone.pending {
+        facts.push(("Waiting", pending_text(pending)));
+        facts.push(("Change", pending.digest.clone()));
+    }
     if let Some(exit) = &zone.last_exit {
         facts.push(("Last exit", exit_text(exit, now)));
     }
     facts
+}
+
+/// What waits for a person or a window, in words.
+fn pending_text(pending: &Pending) -> String {
+    let what = pending.fields.join(", ");
+    match (pending.data_loss, pending.needs_approval, pending.opens) {
+        (true, ..) => format!("{what}: somebody must say that data may be lost (reeve approve zone NAME --data-loss)"),
+        (false, true, _) => format!("{what}: for approval (reeve approve zone NAME)"),
+        (false, false, Some(opens)) => format!("{what}: for a window, which opens {}", time::date(opens)),
+        (false, false, None) => format!("{what}: for a window, and none opens within a year"),
+    }
 }
 
 /// How init ended, in words.

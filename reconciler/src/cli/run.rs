@@ -36,6 +36,9 @@ pub struct Arguments {
     /// The folder of manifests in the repository [default: all of it]
     #[arg(long, value_name = "PATH", conflicts_with = "folder")]
     source_path: Option<String>,
+    /// Let zones lose their manifests also where that is all of them at once, or most (of a repository: see spec.source.allowEmpty)
+    #[arg(long, conflicts_with = "source")]
+    allow_removals: bool,
     /// How many zones are worked on at once [default: 4]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     workers: usize,
@@ -63,7 +66,13 @@ pub fn run(context: &Context, arguments: &Arguments) -> Done {
             "To take some down: reeve halt NAME; to take all away, take their manifests out of the repository".into()
         }
     };
-    let options = RunOptions { source, host: me, workers: arguments.workers, observer: teller.observer() };
+    let options = RunOptions {
+        source,
+        host: me,
+        allow_removals: arguments.allow_removals,
+        workers: arguments.workers,
+        observer: teller.observer(),
+    };
     let ended = follow(host, options);
     teller.finish();
     ended.map_err(apply::explain)?;

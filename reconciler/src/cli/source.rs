@@ -1,4 +1,4 @@
-//! The git repository that a controller follows: `get source`, `notify`, `approve source`, and `history`, which says what each
+//! The git repository that a controller follows: `get source`, `notify` and `history`, which says what each
 //! commit did.
 
 use std::collections::BTreeMap;
@@ -114,51 +114,6 @@ pub fn notify(context: &Context, arguments: &NotifyArguments) -> Done {
         output::print(&text(&status, reeve::store::now()))?;
     }
     Ok(if bad { exit::ERROR } else { exit::DONE })
-}
-
-/// What `approve` takes.
-#[derive(clap::Args, Debug)]
-pub struct ApproveArguments {
-    #[command(subcommand)]
-    what: Approve,
-}
-
-#[derive(clap::Subcommand, Debug)]
-enum Approve {
-    /// Let a commit take the place of the accepted one once, although it is older, of a rewritten history, or without any zone
-    Source {
-        /// The commit, all digits of it
-        #[arg(value_name = "COMMIT")]
-        commit: String,
-    },
-}
-
-/// Says yes to what Reeve does not do by itself. Signatures are asked for all the same.
-pub fn approve(context: &Context, arguments: &ApproveArguments) -> Done {
-    let Approve::Source { commit } = &arguments.what;
-    let is_name =
-        matches!(commit.len(), 40 | 64) && commit.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if !is_name {
-        let help = "all 40 (or 64) hexadecimal digits of it, as `reeve get source -o json` has them";
-        return Err(Failure::new("that is no commit's whole name").help(help));
-    }
-    context.host()?;
-    Records::new(&context.places).allow(commit)?;
-    let event = HostEvent {
-        at: reeve::store::now(),
-        zone: None,
-        reason: "SourceApproved".into(),
-        message: "approved by hand to take the place of the accepted one".into(),
-        commit: Some(commit.clone()),
-    };
-    events::add(context.places.state(), &event);
-    if let Some(mut controller) = Controller::connect(&context.places)? {
-        controller.notify(false)?;
-    }
-    if !context.quiet {
-        output::complain(&format!("commit {} may be applied when it is the newest of what is followed", short(commit)));
-    }
-    Ok(exit::DONE)
 }
 
 /// What `history` takes.

@@ -106,6 +106,7 @@ pub fn status_now(
                 manifest_digest: kept.manifest_digest,
                 source: kept.source.or(now.source),
                 commit: kept.commit,
+                pending: kept.pending,
                 conditions,
                 ..now
             }

@@ -56,6 +56,11 @@ impl Engine {
                 Tell::Done
             }
             Ask::Retry { zone } => self.retry(&zone),
+            Ask::Reload => {
+                self.why = "asked";
+                self.reload(feed).await;
+                Tell::Done
+            }
             Ask::Notify { wait } => match feed {
                 Feed::Repository(upstream) => {
                     let hint = wait.then(|| asked.tell.clone());

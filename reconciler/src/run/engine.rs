@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use reeve_schema::HostSelf;
 use reeve_state::difference::Cause;
+use reeve_state::plan::Hold;
 use reeve_state::source::SourceStatus;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -80,6 +81,8 @@ pub struct Engine {
     pub(super) repeats: Repeats,
     /// The manifests have a problem: what was accepted before stays in force.
     pub(super) problem: Option<String>,
+    /// Whether manifests may go without asking, also most of them at once.
+    pub(super) allow_removals: bool,
     /// What is in force of a repository that is followed.
     pub(super) in_force: Option<Arc<InForce>>,
     /// How it is with that repository.
@@ -109,6 +112,7 @@ impl Engine {
             listeners,
             repeats: Repeats::default(),
             problem: None,
+            allow_removals: false,
             in_force: None,
             source: None,
         }
@@ -217,6 +221,10 @@ impl Engine {
         for (zone, text) in &passed.said {
             self.say(Some(zone), text.clone());
         }
+        for (zone, word, text) in &passed.waiting {
+            self.say(Some(zone), text.clone());
+            self.event(Some(zone), word, text.clone(), None);
+        }
         for finding in &passed.findings {
             self.say(finding.zone.as_deref(), format!("{}: {}", finding.rule, finding.message));
         }
@@ -316,7 +324,8 @@ impl Engine {
         let Some(plan) = self.world.plans.get(name) else { return Because::default() };
         let changed = |cause: Cause| matches!(cause, Cause::Change | Cause::Both);
         let is_new = plan.from.is_absent() || !self.world.wanted.contains_key(name);
-        let by_manifest = is_new || plan.differences.iter().any(|difference| changed(difference.cause));
+        let waits = plan.hold.as_ref().is_some_and(|hold| hold.change().is_some());
+        let by_manifest = !waits && (is_new || plan.differences.iter().any(|difference| changed(difference.cause)));
         Because {
             commit: self.world.commit.clone().filter(|_| by_manifest),
             fields: plan.differences.iter().map(|difference| difference.field.clone()).collect(),
@@ -333,11 +342,9 @@ impl Engine {
     /// The next time at which something is to be done without anything having happened.
     fn wake(&self) -> Option<Instant> {
         let now = crate::store::now();
-        let held = self.world.plans.values().filter_map(|plan| match plan.hold {
-            Some(reeve_state::plan::Hold::Backoff { until }) => {
-                Some(Instant::now() + Duration::from_millis(until.since(now)))
-            }
-            _ => None,
+        let held = self.world.plans.values().filter_map(|plan| {
+            let until = plan.hold.as_ref()?.until()?;
+            Instant::now().checked_add(Duration::from_millis(until.since(now)))
         });
         held.chain(self.zones.values().filter_map(|entry| entry.until)).min()
     }
@@ -353,7 +360,7 @@ impl Engine {
             }
         }
         for (name, plan) in &self.world.plans {
-            if matches!(plan.hold, Some(reeve_state::plan::Hold::Backoff { until }) if until <= clock) {
+            if plan.hold.as_ref().and_then(Hold::until).is_some_and(|until| until <= clock) {
                 due.push(name.clone());
             }
         }

@@ -2,8 +2,11 @@
 //! changes nothing; where nothing could be read yet, what is configured stays wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
+use reeve_state::approval::Approvals;
+use reeve_state::plan::{Hold, ZonePlan};
 use reeve_state::source::{Rejected, SourceStatus, short};
 use reeve_state::wanted::Wanted;
 
@@ -12,6 +15,7 @@ use super::feed::{Fed, Feed, Found};
 use crate::controller::Tell;
 use crate::desired;
 use crate::progress::Notice;
+use crate::removal;
 use crate::repository::InForce;
 use crate::source::{self, LoadError};
 
@@ -59,17 +63,26 @@ impl Engine {
         }
     }
 
-    async fn reload_folder(&mut self, source: &std::path::Path) {
+    async fn reload_folder(&mut self, source: &Path) {
         let (path, host, me) = (source.to_owned(), self.host.clone(), self.me.clone());
         let loaded = tokio::task::spawn_blocking(move || {
-            source::load(&[path], &me, &host.places().zonepaths()).map(|set| desired::wanted_here(&set, &host))
+            source::load(&[path], &me, &host.places().zonepaths())
+                .map(|set| (desired::wanted_here(&set, &host), desired::approvals(&set)))
         });
         match loaded.await {
-            Ok(Ok(wanted)) => {
+            Ok(Ok((wanted, approved))) => {
+                if let Some(refused) = self.refused_removal(source, &wanted) {
+                    if self.problem.as_ref() != Some(&refused) {
+                        self.say(None, refused.clone());
+                        self.event(None, "RemovalRefused", refused.clone(), None);
+                    }
+                    self.problem = Some(refused);
+                    return;
+                }
                 if self.problem.take().is_some() {
                     self.tell(Notice::Problems(Vec::new()));
                 }
-                self.accept(wanted);
+                self.accept(wanted, approved);
             }
             Ok(Err(LoadError::Problems(problems))) => {
                 self.problem = Some(problems.to_string());
@@ -84,6 +97,17 @@ impl Engine {
             }
             Err(error) => self.problem = Some(error.to_string()),
         }
+    }
+
+    /// Why these manifests are not taken in, where too many would be gone with them.
+    fn refused_removal(&self, source: &Path, wanted: &BTreeMap<String, Wanted>) -> Option<String> {
+        let removal =
+            removal::refused(&self.host, source, &self.world.wanted, wanted).filter(|_| !self.allow_removals)?;
+        let digest = &removal.digest;
+        Some(format!(
+            "{}; nothing is changed by that; if it is meant: reeve approve removal {digest}",
+            removal.message()
+        ))
     }
 
     /// Takes in what a look at the repository came to.
@@ -143,16 +167,17 @@ impl Engine {
     async fn want(&mut self, in_force: Arc<InForce>) {
         let host = self.host.clone();
         let commit = in_force.accepted.info.commit.clone();
+        let approved = desired::approvals(&in_force.set);
         match tokio::task::spawn_blocking(move || desired::wanted_here(&in_force.set, &host)).await {
             Ok(wanted) => {
                 self.world.commit = Some(commit);
-                self.accept(wanted);
+                self.accept(wanted, approved);
             }
             Err(error) => tracing::error!("reading what is wanted ended in the middle: {error}"),
         }
     }
 
-    fn accept(&mut self, wanted: BTreeMap<String, Wanted>) {
+    fn accept(&mut self, wanted: BTreeMap<String, Wanted>, approved: Approvals) {
         for (name, new) in &wanted {
             let told = self.world.wanted.get(name).and_then(|old| old.unavailable.as_ref());
             if let Some(why) = new.unavailable.as_ref().filter(|why| told != Some(*why)) {
@@ -171,5 +196,11 @@ impl Engine {
             }
         }
         self.world.wanted = wanted;
+        if self.world.approved != approved {
+            self.world.approved = approved;
+            let waits = |plan: &ZonePlan| plan.hold.as_ref().is_some_and(Hold::yields_to_approval);
+            let waiting = self.world.plans.iter().filter(|(_, plan)| waits(plan));
+            waiting.for_each(|(name, _)| self.scope.think(name));
+        }
     }
 }

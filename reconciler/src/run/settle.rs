@@ -101,7 +101,9 @@ fn result(engine: &Engine, zone: &str) -> ZoneResult {
         Some(Hold::AwaitingConfirmation { .. } | Hold::Backoff { .. } | Hold::Suspended | Hold::OtherSource { .. }) => {
             ZoneResult::Waiting(plan.reason.clone())
         }
-        Some(Hold::Conflict { .. }) => ZoneResult::Waiting(plan.reason.clone()),
+        Some(Hold::Conflict { .. } | Hold::AwaitingApproval { .. } | Hold::AwaitingWindow { .. }) => {
+            ZoneResult::Waiting(plan.reason.clone())
+        }
         Some(Hold::Stay { .. }) if condition::holds(conditions, ConditionType::GaveUp) => {
             ZoneResult::Blocked(plan.reason.clone())
         }

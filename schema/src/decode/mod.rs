@@ -2,6 +2,7 @@
 //! to be compared between zones is gathered in [`Facts`] on the way, from broken zones as well, so that the rules
 //! between zones need not wait until every zone is right.
 
+mod approval;
 mod configuration;
 mod host;
 mod init;
@@ -26,6 +27,7 @@ use crate::shape::Shape;
 use crate::source::{Spot, shown};
 use crate::text::TextError;
 
+pub(crate) use approval::document as approval_document;
 pub(crate) use configuration::configuration;
 pub(crate) use host::host;
 pub(crate) use overlay::{OverlayEntry, overlay};
@@ -85,15 +87,17 @@ pub(crate) enum Document {
     Host,
     /// An overlay.
     Overlay,
+    /// A word for changes that wait.
+    Approval,
     /// A host's configuration, which is no manifest.
     Configuration,
 }
 
 impl Document {
     /// Those that a set of manifests has.
-    pub(crate) const MANIFESTS: [Self; 3] = [Self::Zone, Self::Host, Self::Overlay];
+    pub(crate) const MANIFESTS: [Self; 4] = [Self::Zone, Self::Host, Self::Overlay, Self::Approval];
     /// Every one.
-    const ALL: [Self; 4] = [Self::Zone, Self::Host, Self::Overlay, Self::Configuration];
+    const ALL: [Self; 5] = [Self::Zone, Self::Host, Self::Overlay, Self::Approval, Self::Configuration];
 
     /// As `kind` has it.
     pub(crate) fn as_str(self) -> &'static str {
@@ -101,6 +105,7 @@ impl Document {
             Self::Zone => "Zone",
             Self::Host => "Host",
             Self::Overlay => "Overlay",
+            Self::Approval => "Approval",
             Self::Configuration => "Configuration",
         }
     }
@@ -195,7 +200,7 @@ fn note_key(key: &str) -> Result<(), TextError> {
 
 /// Every map that the decoder reads, by the document that it is in.
 #[cfg(test)]
-pub(crate) const SHAPES: [(Document, &[&Shape]); 4] = [
+pub(crate) const SHAPES: [(Document, &[&Shape]); 5] = [
     (
         Document::Zone,
         &[
@@ -210,6 +215,9 @@ pub(crate) const SHAPES: [(Document, &[&Shape]); 4] = [
             &resource::CAPPED_MEMORY,
             &resource::CAPPED_CPU,
             &init::INIT,
+            &approval::APPROVAL,
+            &approval::GATE,
+            &approval::WINDOW,
             &secret::FILE_SECRET,
             &secret::AGE_SECRET,
             &selector::HOSTS,
@@ -217,6 +225,7 @@ pub(crate) const SHAPES: [(Document, &[&Shape]); 4] = [
         ],
     ),
     (Document::Host, &[&host::HOST, &host::METADATA]),
+    (Document::Approval, &[&approval::DOCUMENT, &approval::METADATA, &approval::SPEC]),
     (
         Document::Overlay,
         &[
@@ -251,11 +260,14 @@ pub(crate) const SHAPES: [(Document, &[&Shape]); 4] = [
 type Words = (Document, &'static str, fn() -> Vec<&'static str>);
 /// See [`Words`].
 #[cfg(test)]
-pub(crate) const WORDS: [Words; 6] = [
+pub(crate) const WORDS: [Words; 9] = [
     (Document::Zone, "DesiredState", || zone::STATES.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "Deletion", || zone::DELETIONS.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "FsType", || storage::TYPES.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "Restart", || init::RESTARTS.iter().map(|(word, _)| *word).collect()),
+    (Document::Zone, "GatePrice", || approval::PRICES.iter().map(|(word, _)| *word).collect()),
+    (Document::Zone, "WaitFor", || approval::WAITS.iter().map(|(word, _)| *word).collect()),
+    (Document::Zone, "WindowKind", || approval::KINDS.iter().map(|(word, _)| *word).collect()),
     (Document::Overlay, "Operator", || selector::OPERATORS.iter().map(|(word, _)| *word).collect()),
     (Document::Configuration, "VerifyMode", || configuration::VERIFY_MODES.iter().map(|(word, _)| *word).collect()),
 ];

@@ -1,6 +1,6 @@
 //! Decodes the document, its metadata and the fields of `spec` that belong to no resource.
 
-use super::{Document, Facts, On, absolute, init, network, note_key, resource, selector, storage};
+use super::{Document, Facts, On, absolute, approval, init, network, note_key, resource, selector, storage};
 use crate::manifest::{ApiVersion, Deletion, DesiredState, HostSelector, Kind, Metadata, Root, Zone, ZoneSpec};
 use crate::name::ZoneName;
 use crate::node::Node;
@@ -46,21 +46,10 @@ pub(super) const SPEC: Shape = Shape {
         may("maxProcesses", "500"),
         may("hostname", "web.example.org"),
         may("init", "{command: [/usr/bin/sleep, infinity]}"),
+        may("approval", "{changes: {from: restart, wait: approval}}"),
         may("deletion", "halt"),
     ],
-    later: &[
-        "admin",
-        "approval",
-        "attr",
-        "dedicatedCpu",
-        "dependsOn",
-        "device",
-        "drift",
-        "health",
-        "pool",
-        "rctl",
-        "security",
-    ],
+    later: &["admin", "attr", "dedicatedCpu", "dependsOn", "device", "drift", "health", "pool", "rctl", "security"],
     foreign: &[
         ("autoboot", "`state: running`, or `state: installed`"),
         ("brand", "`root:` alone says what the zone is made of"),
@@ -120,6 +109,7 @@ fn spec(r: &mut Reader, node: &Node, facts: &mut Facts) -> Option<ZoneSpec> {
     let max_processes = map.optional(r, "maxProcesses", resource::max_processes);
     let hostname = map.optional(r, "hostname", |r, node| r.parsed(node));
     let init = map.or_default(r, "init", |r, node| init::init(r, node, &mut facts.age_files));
+    let approval = map.optional(r, "approval", approval::approval);
     let deletion = map.or_default(r, "deletion", |r, node| r.choice(node, "way to go", &DELETIONS));
     let root: Root = root?;
     Some(ZoneSpec {
@@ -135,6 +125,7 @@ fn spec(r: &mut Reader, node: &Node, facts: &mut Facts) -> Option<ZoneSpec> {
         max_processes: max_processes?,
         hostname: hostname?,
         init: init?,
+        approval: approval?,
         deletion: deletion?,
     })
 }

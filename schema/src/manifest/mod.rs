@@ -4,6 +4,7 @@
 //! A value of these types that came out of [`crate::load`] has passed every check. One that was read back with serde
 //! (a recorded configuration) has the field types checked, not the rules between fields.
 
+mod approval;
 mod host;
 mod init;
 mod network;
@@ -14,6 +15,10 @@ mod selector;
 mod storage;
 mod zone;
 
+pub use approval::{
+    Approval, ApprovalDocument, ApprovalKind, ApprovalMetadata, ApprovalSpec, Gate, GatePrice, WaitFor, Window,
+    WindowKind,
+};
 pub use host::{Host, HostKind, HostMetadata};
 pub use init::{Init, Restart};
 pub use network::Net;

@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CappedCpu, CappedMemory, Fs, HostSelector, Init, Net, Root};
+use super::{Approval, CappedCpu, CappedMemory, Fs, HostSelector, Init, Net, Root};
 use crate::name::{Hostname, ZoneName};
 
 /// The version of the manifest's form.
@@ -117,6 +117,9 @@ pub struct ZoneSpec {
     /// What runs as the zone's init.
     #[serde(default)]
     pub init: Init,
+    /// What waits for a person or for a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     /// What becomes of the zone when its manifest is taken away.
     #[serde(default)]
     pub deletion: Deletion,

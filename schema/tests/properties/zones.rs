@@ -128,6 +128,27 @@ fn root() -> impl Strategy<Value = Root> {
     prop_oneof![Just(Root::HostUsr(HostUsrRoot {})), path().prop_map(|path| Root::Directory(DirectoryRoot { path }))]
 }
 
+fn approval() -> impl Strategy<Value = Approval> {
+    let price = select(vec![GatePrice::Live, GatePrice::Restart, GatePrice::Rebuild, GatePrice::Reinstall]);
+    let gate = |wait: Vec<WaitFor>| (price.clone(), select(wait)).prop_map(|(from, wait)| Gate { from, wait });
+    let kind = select(vec![WindowKind::Allow, WindowKind::Deny]);
+    let schedule = parsed("[1-5]?[0-9] (1?[0-9]|\\*/[2-9]) \\* \\* ([0-6]|\\*)");
+    let window = (kind, schedule, parsed("[1-9][0-9]?m|[1-9]h30m|[1-9]d"), select(vec!["UTC", "Europe/Berlin"]));
+    let window = window.prop_map(|(kind, schedule, duration, zone)| {
+        let time_zone = zone.parse().unwrap();
+        Window { kind, schedule, duration, time_zone }
+    });
+    prop_oneof![
+        (of(gate(vec![WaitFor::Approval])), of(gate(vec![WaitFor::Approval]))).prop_map(|(changes, drift)| Approval {
+            changes,
+            drift,
+            windows: vec![]
+        }),
+        (gate(vec![WaitFor::Window, WaitFor::Both]), of(gate(vec![WaitFor::Approval])), vec(window, 1..4))
+            .prop_map(|(changes, drift, windows)| Approval { changes: Some(changes), drift, windows }),
+    ]
+}
+
 /// A valid zone.
 pub fn zone() -> impl Strategy<Value = Zone> {
     let name =
@@ -150,8 +171,8 @@ pub fn zone() -> impl Strategy<Value = Zone> {
         of(path().prop_map(|path| format!("/zp{path}"))),
         of(parsed::<Hostname>("[a-z0-9]([-a-z0-9]{0,10}[a-z0-9])?(\\.[a-z]{1,10})?")),
     );
-    let parts = (metadata, root(), file_systems(), interfaces(), limits, words, init());
-    parts.prop_map(|(metadata, root, fs, net, (memory, cpu, cpu_shares, max_processes), words, init)| {
+    let parts = (metadata, root(), file_systems(), interfaces(), limits, words, init(), of(approval()));
+    parts.prop_map(|(metadata, root, fs, net, (memory, cpu, cpu_shares, max_processes), words, init, approval)| {
         let (state, deletion, zonepath, hostname) = words;
         let capped_memory = memory.and_then(Quantity::from_bytes).map(|physical| CappedMemory { physical });
         let capped_cpu = cpu.map(|ncpus| CappedCpu { ncpus });
@@ -168,6 +189,7 @@ pub fn zone() -> impl Strategy<Value = Zone> {
             max_processes,
             hostname,
             init,
+            approval,
             deletion,
         };
         Zone { api_version: ApiVersion::V1Alpha1, kind: Kind::Zone, metadata, spec }

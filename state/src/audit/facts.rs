@@ -120,6 +120,8 @@ fn unanswered(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
     if active && seen.zoneadmd.is_absent() && !has("adopt") {
         out.fatal("unanswered", &zone.name, "it has no zoneadmd, and no step starts one");
     }
+    // What waits at a gate is not recorded before it is let through.
+    let waits = zone.hold.as_ref().is_some_and(|hold| hold.change().is_some());
     let held: &[String] = match &zone.hold {
         Some(Hold::FilesGone | Hold::Conflict { .. }) => return,
         Some(Hold::AwaitingConfirmation { fields }) => fields,
@@ -129,6 +131,7 @@ fn unanswered(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
     let changed =
         zone.differences.iter().find(|d| !own(&d.field) && d.recorded != d.desired && !held.contains(&d.field));
     if let Some(d) = changed
+        && !waits
         && !has("record")
         && !has("writeConfiguration")
     {

@@ -180,7 +180,9 @@ fn end(zone: &ZonePlan, out: &mut Findings) {
             let message = format!("it ends in {}, wanted is {}", state_name(zone.to), state_name(zone.goal));
             return out.fatal("goal", &zone.name, message);
         }
-        None | Some(Hold::AwaitingConfirmation { .. }) => &[],
+        // Kept as it is recorded, which may need anything.
+        None
+        | Some(Hold::AwaitingConfirmation { .. } | Hold::AwaitingApproval { .. } | Hold::AwaitingWindow { .. }) => &[],
         Some(Hold::Stay { .. } | Hold::Backoff { .. }) => &[Boot, Reboot],
         Some(
             Hold::Unknown { .. }

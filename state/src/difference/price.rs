@@ -9,6 +9,7 @@ pub const PRICES: &[(&str, Price)] = &[
     ("annotations", Price::Live),
     ("state", Price::Live),
     ("deletion", Price::Live),
+    ("approval", Price::Live),
     // Where a zone is selects its manifest; what a host is told of the zone does not have it.
     ("hosts", Price::Live),
     ("cappedMemory", Price::Live),

@@ -35,6 +35,8 @@ pub(super) fn reason(plan: &ZonePlan, differences: &[Difference]) -> String {
         Some(Hold::FilesGone) => {
             parts.push("its files are gone without an uninstall; mount what is missing, or confirm an install".into());
         }
+        // In words of their own (`gate`).
+        Some(Hold::AwaitingApproval { .. } | Hold::AwaitingWindow { .. }) => {}
         Some(Hold::Unknown { .. } | Hold::SecretUnavailable { .. } | Hold::Suspended | Hold::OtherSource { .. })
         | None => {}
     }

@@ -9,6 +9,7 @@ use super::steps::{Work, steps};
 use super::way::{down, height, lower, up};
 use super::words::reason;
 use super::{Hold, ZonePlan, ZonePolicy, step_name};
+use crate::approval::Approvals;
 use crate::difference::{Difference, Price, Recorded, differences, source_changed};
 use crate::lifecycle::{Transition, ZoneState};
 use crate::limits::Limits;
@@ -20,6 +21,7 @@ use crate::wanted::{self, Wanted};
 use ZoneState::{Configured, Installed, Ready, Running};
 
 /// All that is known of one zone.
+#[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub name: &'a str,
     pub wanted: Option<&'a Wanted>,
@@ -27,6 +29,7 @@ pub(super) struct Subject<'a> {
     pub facts: &'a ZoneFacts,
     pub recorded: Option<&'a Recorded>,
     pub policy: &'a ZonePolicy,
+    pub approvals: &'a Approvals,
     pub boot_id: &'a str,
     pub now: Timestamp,
 }
@@ -55,10 +58,16 @@ pub(super) fn plan(s: &Subject<'_>, conflict: Option<&Hold>) -> ZonePlan {
     match s.wanted {
         _ if s.policy.suspended => s.only_finish_halt(state, Hold::Suspended),
         Some(Wanted { unavailable: Some(why), .. }) => s.without_secret(state, why),
-        Some(wanted) => s.bring_to(state, wanted, conflict),
+        Some(wanted) => match s.gate() {
+            Some(hold) => s.keep_back(state, hold, conflict),
+            None => s.bring_to(state, wanted, conflict),
+        },
         None => match s.other_source().filter(|_| state.is_some()) {
             Some(hold) => s.only_finish_halt(state, hold),
-            None => s.let_go(state),
+            None => match s.gate().filter(|_| state.is_some()) {
+                Some(hold) => s.keep_back(state, hold, conflict),
+                None => s.let_go(state),
+            },
         },
     }
 }
@@ -91,7 +100,7 @@ impl Subject<'_> {
     }
 
     /// A zone that is to be left alone, except that a halt which was begun goes on.
-    fn only_finish_halt(&self, state: Option<ZoneState>, hold: Hold) -> ZonePlan {
+    pub(super) fn only_finish_halt(&self, state: Option<ZoneState>, hold: Hold) -> ZonePlan {
         let halting = state.is_some_and(ZoneState::is_halting);
         let bottom = if halting { Some(Installed) } else { state };
         let work: Vec<Work> = if halting { self.downward(state, bottom) } else { Vec::new() };
@@ -141,6 +150,8 @@ impl Subject<'_> {
     /// A zone without a manifest.
     fn let_go(&self, state: Option<ZoneState>) -> ZonePlan {
         let deletion = self.recorded.map_or(Deletion::Halt, |r| wanted::deletion(&r.manifest));
+        let approved = deletion == Deletion::Halt && self.data_may_go();
+        let deletion = if approved { Deletion::Delete } else { deletion };
         let halting = state.is_some_and(ZoneState::is_halting);
         let bottom = match deletion {
             Deletion::Delete => None,
@@ -151,6 +162,9 @@ impl Subject<'_> {
         plan.goal = bottom;
         (plan.hold, plan.reason) = match (state, deletion) {
             (None, _) => (None, "nothing is wanted and nothing is there".into()),
+            (_, Deletion::Delete) if approved => {
+                (None, "its manifest is gone, and somebody said that its data may go".into())
+            }
             (_, Deletion::Delete) => (None, "its manifest is gone, and its configuration says deletion: delete".into()),
             (_, Deletion::Keep) => (None, "its manifest is gone, and its configuration says deletion: keep".into()),
             (_, Deletion::Halt) => (
@@ -189,7 +203,7 @@ impl Subject<'_> {
     }
 
     /// A zone with a manifest.
-    fn bring_to(&self, state: Option<ZoneState>, wanted: &Wanted, conflict: Option<&Hold>) -> ZonePlan {
+    pub(super) fn bring_to(&self, state: Option<ZoneState>, wanted: &Wanted, conflict: Option<&Hold>) -> ZonePlan {
         let differences = differences(wanted, self.recorded, self.facts, self.boot_id);
         let waiting = self.waiting(state, wanted, &differences);
         let manifest = self.effective(wanted, &waiting);
@@ -236,10 +250,12 @@ impl Subject<'_> {
 
     /// Fields whose change would lose data, and for which nobody has said that it may.
     fn waiting(&self, state: Option<ZoneState>, wanted: &Wanted, differences: &[Difference]) -> Vec<String> {
-        if height(state) < 2 || self.policy.confirmed.as_deref() == Some(wanted.digest.as_str()) {
+        if height(state) < 2 {
             return Vec::new();
         }
-        differences.iter().filter(|d| d.price == Price::Reinstall).map(|d| d.field.clone()).collect()
+        let lost = differences.iter().filter(|d| d.price == Price::Reinstall).map(|d| d.field.clone());
+        let lost: Vec<String> = lost.collect();
+        if lost.is_empty() || self.is_confirmed(wanted) { Vec::new() } else { lost }
     }
 
     /// The wanted manifest, with the fields that wait as they are recorded.
@@ -289,8 +305,7 @@ impl Subject<'_> {
         }
         self.answer_exit(state, wanted, &mut course);
         course.bottom = lower(course.bottom, course.target);
-        let confirmed = self.policy.confirmed.as_deref() == Some(wanted.digest.as_str());
-        if self.files_gone(state) && height(course.bottom) <= 2 && (height(state) > 2 || !confirmed) {
+        if self.files_gone(state) && height(course.bottom) <= 2 && (height(state) > 2 || !self.is_confirmed(wanted)) {
             // A zone that is up may stay up; once it is down there is nothing to bring up.
             course.bottom = lower(state, Some(Installed));
             course.target = course.bottom;

@@ -7,6 +7,7 @@ pub mod model;
 use std::collections::{BTreeMap, BTreeSet};
 
 use reeve_schema::{Deletion, Zone};
+use reeve_state::approval::Approvals;
 use reeve_state::audit::Permissions;
 use reeve_state::difference::Recorded;
 use reeve_state::limits::Limits;
@@ -32,6 +33,9 @@ pub struct World {
     /// What the manifests are from; none: they are all there is.
     #[serde(skip)]
     pub source: Option<String>,
+    /// What people approved.
+    #[serde(default)]
+    pub approvals: Approvals,
 }
 
 impl World {
@@ -43,7 +47,7 @@ impl World {
             bridges: Fact::Absent,
         };
         let (recorded, policies, wanted) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        World { facts, recorded, policies, wanted, source: None }
+        World { facts, recorded, policies, wanted, source: None, approvals: Approvals::default() }
     }
 
     pub fn plan(&self) -> Plan {
@@ -53,6 +57,7 @@ impl World {
             facts: &self.facts,
             recorded: &self.recorded,
             policies: &self.policies,
+            approvals: &self.approvals,
             now: self.facts.observed_at,
         })
     }

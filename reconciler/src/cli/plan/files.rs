@@ -16,6 +16,7 @@ use reeve_state::{Fact, HostFacts, Timestamp, ZoneFacts, ZoneState};
 
 /// What would be done to come from one set to another.
 pub fn plan_between(places: &Places, from: &ManifestSet, to: &ManifestSet) -> Planned {
+    let set_to = to;
     let (from, to) = (desired::wanted(from, places), desired::wanted(to, places));
     let recorded: BTreeMap<String, Recorded> = from.iter().map(|(name, zone)| (name.clone(), record(zone))).collect();
     let facts = HostFacts {
@@ -25,8 +26,16 @@ pub fn plan_between(places: &Places, from: &ManifestSet, to: &ManifestSet) -> Pl
         bridges: Fact::Absent,
     };
     let policies = BTreeMap::new();
-    let input =
-        Input { wanted: &to, source: None, facts: &facts, recorded: &recorded, policies: &policies, now: Timestamp(0) };
+    let approvals = desired::approvals(set_to);
+    let input = Input {
+        wanted: &to,
+        source: None,
+        facts: &facts,
+        recorded: &recorded,
+        policies: &policies,
+        approvals: &approvals,
+        now: Timestamp(0),
+    };
     let plan = plan::plan(&input);
     let gone = from.values().filter(|zone| !to.contains_key(&zone.name));
     let destroy = gone.filter(|zone| wanted::deletion(&zone.manifest) == Deletion::Delete);

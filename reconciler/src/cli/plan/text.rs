@@ -149,6 +149,7 @@ fn mark(zone: &ZonePlan) -> String {
 fn hold_words(hold: &Hold, reason: &str, now: Timestamp) -> String {
     match hold {
         Hold::Backoff { until } => format!("{reason} (for {} more)", time::span(until.since(now))),
+        Hold::AwaitingWindow { opens: Some(opens), .. } => format!("{reason}, which opens {}", time::date(*opens)),
         Hold::Conflict { with, what } => format!("zone {with} has {what}"),
         Hold::Unknown { why } => format!("{reason}: {why}"),
         _ => reason.to_owned(),
