@@ -26,6 +26,8 @@ const LOOKERS_ONCE: f64 = 24.0;
 /// KiB by which the memory of all processes together may differ at the end without anything growing: pages that are
 /// touched once.
 const PAGES_ONCE: f64 = 256.0;
+/// The standard deviations that chance exceeds once in a hundred times, upwards.
+const ONE_IN_A_HUNDRED: f64 = 2.33;
 
 /// What is counted, in the order in which it is printed.
 const COUNTED: [&str; 9] = [
@@ -77,14 +79,28 @@ pub fn soak(tools: &Tools, zones: usize, boots: usize) -> Result<Vec<Problem>> {
 }
 
 /// What is kept for the next time is taken once: the second half of the rounds decides. In it numbers of things must be the
-/// same; memory that is below [`PAGES_ONCE`] or a hundredth over all of that half does not grow.
+/// same. Memory goes up and down with what happens to be in the allocator's pools, a twentieth of it from round to round:
+/// it grows where that is a trend after the first fifth of the rounds (with less than one in a hundred to be chance) and comes
+/// to more than [`PAGES_ONCE`] and a hundredth of it.
 fn grows(what: &str, values: &[f64]) -> bool {
-    let half = &values[values.len() / 2..];
-    let growth = slope(half) * half.len() as f64;
     if what.ends_with("_kib") {
-        return values.len() >= ROUNDS_FOR_MEMORY && growth > PAGES_ONCE && growth > half[0] / 100.0;
+        let steady = &values[values.len() / 5..];
+        let growth = slope(steady) * steady.len() as f64;
+        let much = growth > PAGES_ONCE && growth > steady[0] / 100.0;
+        return values.len() >= ROUNDS_FOR_MEMORY && much && trend(steady) > ONE_IN_A_HUNDRED;
     }
-    growth > if what == "descriptors" { LOOKERS_ONCE } else { 0.0 }
+    let half = &values[values.len() / 2..];
+    slope(half) * half.len() as f64 > if what == "descriptors" { LOOKERS_ONCE } else { 0.0 }
+}
+
+/// How surely the values rise: Mann's and Kendall's statistic, in standard deviations of what chance gives.
+fn trend(values: &[f64]) -> f64 {
+    let pairs = (0..values.len()).flat_map(|late| (0..late).map(move |early| (early, late)));
+    let sum: i32 =
+        pairs.map(|(early, late)| values[late].partial_cmp(&values[early]).map_or(0, |order| order as i32)).sum();
+    let n = values.len() as f64;
+    let deviation = (n * (n - 1.0) * (2.0 * n + 5.0) / 18.0).sqrt();
+    f64::from(sum - sum.signum()) / deviation
 }
 
 /// The median of the slopes between any two rounds (the estimator of Theil and Sen). What grows with every round shows in
