@@ -6,6 +6,7 @@
 //! (zoneadmd's events, links), a request ([`control`]), a time that has come, and a slow full resync.
 
 mod asked;
+mod bulletin;
 mod control;
 mod ear;
 mod engine;
@@ -22,6 +23,7 @@ mod watch;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,7 @@ use tokio::runtime::Runtime;
 
 use crate::error::{OnFile, Result};
 use crate::host::{Host, Outcome};
+use crate::monitor::{self, Site, http};
 use crate::pass::{Aim, World};
 use crate::progress::Observer;
 use crate::repository::Repository;
@@ -67,6 +70,8 @@ pub struct RunOptions {
     pub allow_removals: bool,
     /// How many zones may be brought up at once; 0: the default, 4.
     pub workers: usize,
+    /// Addresses on which metrics are told, beside the socket in the run folder.
+    pub listen: Vec<SocketAddr>,
     /// Who is told.
     pub observer: Observer,
 }
@@ -102,6 +107,11 @@ pub fn run(host: Arc<Host>, options: RunOptions) -> Result<()> {
         let mut engine = Engine::new((*host).clone(), world, workers, options.observer.clone());
         engine.me = options.host.clone();
         engine.allow_removals = options.allow_removals;
+        let site = Site::new(engine.board(), host.places());
+        http::listen_at(&host.places().run().join(monitor::SOCKET), &site)?;
+        for address in &options.listen {
+            http::listen_on(*address, &site).await?;
+        }
         engine.follow(feed, control).await
     });
     runtime.shutdown_timeout(FAREWELL);

@@ -1,0 +1,128 @@
+//! From the kernel to whoever is on call (`tests/alerts/run`): a real zone, the real controller, Prometheus and Alertmanager
+//! as Debian has them, and the shipped rules. What goes wrong must reach the receiver of a webhook, and when it is
+//! mended, that must, too.
+#![forbid(unsafe_code)]
+
+mod chain;
+#[path = "../harness/mod.rs"]
+mod harness;
+
+use chain::{Chain, REEVE, until};
+use harness::git::{Files, Repo, commit, now};
+use harness::held::Held;
+use harness::{Host, manifest};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// An init that has a second to end.
+const INIT: &str = "init:\n  command: [/usr/bin/sleep, infinity]\n  haltTimeout: 1s\n";
+
+/// A host that follows a repository, and whose controller is watched.
+struct Scene {
+    host: Host,
+    repo: Repo,
+    chain: Chain,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let mut host = Host::new("alerts");
+        let repo = Repo::new(&host.folder().join("repo.git"));
+        push(&repo, &good("running"));
+        let config = host.folder().join("config.yaml");
+        let text = format!(
+            "apiVersion: reeve.dev/v1alpha1\nkind: Configuration\nspec:\n  source:\n    url: {}\n    branch: main\n    poll: 1s\n",
+            repo.path().display()
+        );
+        std::fs::write(&config, text).expect("the configuration");
+        let port = REEVE.to_string();
+        host.start_controller_on(&["--config", config.to_str().expect("UTF-8"), "run", "--listen", &port]);
+        let converged = |status: &Value| condition(status, "Converged")["status"] == "True";
+        host.wait("held", "converged", |status| status["state"] == "running" && converged(status));
+        let folder = host.folder().join("chain");
+        std::fs::create_dir(&folder).expect("a folder");
+        let chain = Chain::start(&folder);
+        Self { host, repo, chain }
+    }
+}
+
+fn condition<'s>(status: &'s Value, kind: &str) -> &'s Value {
+    let all = status["conditions"].as_array().map_or(&[][..], Vec::as_slice);
+    all.iter().find(|one| one["type"] == kind).unwrap_or(&Value::Null)
+}
+
+/// The set in order, with the zone whose halt will be held up wanted in this state.
+fn good(state: &str) -> Files {
+    Files::default().with("held.yaml", manifest("held", state, INIT))
+}
+
+/// Commits files to what is followed.
+fn push(repo: &Repo, files: &Files) {
+    let before = repo.succeeds(&["rev-parse", "--verify", "refs/heads/main"]).then(|| repo.head());
+    let parents: Vec<&str> = before.iter().map(String::as_str).collect();
+    let text = commit(&repo.write(files), &parents, "alice", now(), "A change");
+    let object = repo.object("commit", text.as_bytes());
+    repo.set("refs/heads/main", &object);
+}
+
+fn seconds(from: Instant, to: Instant) -> f64 {
+    (to.saturating_duration_since(from).as_secs_f64() * 100.0).round() / 100.0
+}
+
+/// A halt that cannot finish, and then can: how long until each was known.
+fn stuck_halt(scene: &Scene) -> (f64, f64) {
+    let status = scene.host.zone_status("held");
+    let zsched = status["zschedPid"].as_i64().expect("a zsched");
+    let holder = Held::shell(&format!("cd /proc/{zsched}/root/etc"));
+    let begun = Instant::now();
+    push(&scene.repo, &good("installed"));
+    let fired = scene.chain.heard("ZoneHaltBlocked", "held", "firing", begun);
+    let description = fired.body["annotations"]["description"].as_str().unwrap_or_default();
+    assert!(description.contains("MountBusy"), "the reason is told: {:#}", fired.body);
+    let runbook = fired.body["annotations"]["runbook"].as_str().unwrap_or_default();
+    assert!(runbook.contains("reeve describe zone held"), "{:#}", fired.body);
+    let told = scene.host.ok(&["describe", "zone", "held"]);
+    assert!(told.contains(&format!("kill {}", holder.pid())), "what the runbook names says what to do: {told}");
+    let mended = Instant::now();
+    drop(holder);
+    let resolved = scene.chain.heard("ZoneHaltBlocked", "held", "resolved", mended);
+    assert_eq!(scene.host.state("held"), "installed");
+    (seconds(begun, fired.at), seconds(mended, resolved.at))
+}
+
+/// A commit that is no good, and one that mends it.
+fn rejected_commit(scene: &Scene) -> f64 {
+    let begun = Instant::now();
+    push(&scene.repo, &good("installed").with("bad.yaml", "kind: Zone\n"));
+    let fired = scene.chain.heard("CommitRejected", "", "firing", begun);
+    let description = fired.body["annotations"]["description"].as_str().unwrap_or_default();
+    assert!(description.contains("ManifestInvalid"), "the reason is told: {:#}", fired.body);
+    let mended = Instant::now();
+    push(&scene.repo, &good("installed"));
+    scene.chain.heard("CommitRejected", "", "resolved", mended);
+    seconds(begun, fired.at)
+}
+
+fn main() {
+    let scene = Scene::new();
+    let begun = Instant::now();
+    let (halt_alert, halt_resolved) = stuck_halt(&scene);
+    println!("a halt that is stuck: {halt_alert} s until the alert, {halt_resolved} s from mended until resolved");
+    let commit_alert = rejected_commit(&scene);
+    println!("a commit that is rejected: {commit_alert} s until the alert");
+    // Whoever is on call heard of these, and of nothing else.
+    std::thread::sleep(Duration::from_secs(2));
+    let mut heard: Vec<String> = scene.chain.all().into_iter().map(|message| message.alert).collect();
+    heard.sort();
+    heard.dedup();
+    assert_eq!(heard, ["CommitRejected", "ZoneHaltBlocked"], "{:#?}", scene.chain.all());
+    until("all is quiet", || chain::query("ALERTS{alertstate=\"firing\"}").is_none());
+    println!("all of it: {} s", begun.elapsed().as_secs());
+    let Scene { host, chain, .. } = scene;
+    drop(chain);
+    host.finish();
+    let figures = serde_json::json!({
+        "halt_alert_s": halt_alert, "halt_resolved_s": halt_resolved, "commit_alert_s": commit_alert,
+    });
+    println!("{figures}");
+}
