@@ -4,6 +4,7 @@
 pub mod board;
 pub mod exposition;
 pub mod http;
+pub mod notifier;
 pub mod usage;
 
 use std::collections::BTreeMap;

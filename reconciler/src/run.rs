@@ -23,20 +23,19 @@ mod watch;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use reeve_schema::HostSelf;
-use reeve_schema::configuration::Configuration;
+use reeve_schema::configuration::{Configuration, Monitoring};
 use reeve_state::approval::Approvals;
 use reeve_state::wanted::Wanted;
 use tokio::runtime::Runtime;
 
 use crate::error::{OnFile, Result};
 use crate::host::{Host, Outcome};
-use crate::monitor::{self, Site, http};
+use crate::monitor::{self, Site, http, notifier};
 use crate::pass::{Aim, World};
 use crate::progress::Observer;
 use crate::repository::Repository;
@@ -70,8 +69,8 @@ pub struct RunOptions {
     pub allow_removals: bool,
     /// How many zones may be brought up at once; 0: the default, 4.
     pub workers: usize,
-    /// Addresses on which metrics are told, beside the socket in the run folder.
-    pub listen: Vec<SocketAddr>,
+    /// Whom it tells how it is, beside the socket in the run folder.
+    pub monitoring: Monitoring,
     /// Who is told.
     pub observer: Observer,
 }
@@ -109,9 +108,10 @@ pub fn run(host: Arc<Host>, options: RunOptions) -> Result<()> {
         engine.allow_removals = options.allow_removals;
         let site = Site::new(engine.board(), host.places());
         http::listen_at(&host.places().run().join(monitor::SOCKET), &site)?;
-        for address in &options.listen {
+        for address in &options.monitoring.listen {
             http::listen_on(*address, &site).await?;
         }
+        notifier::start(&options.monitoring.receivers, &engine.board(), &options.host.name, host.places().run())?;
         engine.follow(feed, control).await
     });
     runtime.shutdown_timeout(FAREWELL);

@@ -15,6 +15,7 @@ pub mod journal;
 pub mod lifecycle;
 pub mod limits;
 pub mod metrics;
+pub mod notification;
 pub mod observed;
 pub mod plan;
 pub mod removal;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// An init that has a second to end.
-const INIT: &str = "init:\n  command: [/usr/bin/sleep, infinity]\n  haltTimeout: 1s\n";
+const INIT: &str = "deletion: delete\ninit:\n  command: [/usr/bin/sleep, infinity]\n  haltTimeout: 1s\n";
 
 /// A host that follows a repository, and whose controller is watched.
 struct Scene {
@@ -31,7 +31,7 @@ impl Scene {
         push(&repo, &good("running"));
         let config = host.folder().join("config.yaml");
         let text = format!(
-            "apiVersion: reeve.dev/v1alpha1\nkind: Configuration\nspec:\n  source:\n    url: {}\n    branch: main\n    poll: 1s\n",
+            "apiVersion: reeve.dev/v1alpha1\nkind: Configuration\nspec:\n  source:\n    url: {}\n    branch: main\n    poll: 1s\n    allowEmpty: true\n",
             repo.path().display()
         );
         std::fs::write(&config, text).expect("the configuration");
@@ -118,9 +118,13 @@ fn main() {
     assert_eq!(heard, ["CommitRejected", "ZoneHaltBlocked"], "{:#?}", scene.chain.all());
     until("all is quiet", || chain::query("ALERTS{alertstate=\"firing\"}").is_none());
     println!("all of it: {} s", begun.elapsed().as_secs());
-    let Scene { host, chain, .. } = scene;
+    let Scene { mut host, repo, chain } = scene;
     drop(chain);
-    host.finish();
+    // The zones go with their manifests.
+    push(&repo, &Files::default().with("README", "Nothing.\n"));
+    host.wait_state("held", "none");
+    let left = host.take_down();
+    assert!(left.problems.is_empty(), "left over: {:#?}\n{}", left.problems, host.controller_log());
     let figures = serde_json::json!({
         "halt_alert_s": halt_alert, "halt_resolved_s": halt_resolved, "commit_alert_s": commit_alert,
     });

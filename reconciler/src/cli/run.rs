@@ -60,6 +60,8 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
 pub fn run(context: &Context, arguments: &Arguments) -> Done {
     let configuration = reeve::configuration::load(context.config.as_deref())?;
     let me = reeve::configuration::host_self(&configuration);
+    let mut monitoring = configuration.monitoring.clone();
+    monitoring.listen.extend(&arguments.listen);
     let (source, shown) = followed(arguments, configuration)?;
     let host = Arc::new(context.host()?);
     let block = if context.quiet { None } else { Block::on_stdout() };
@@ -83,7 +85,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Done {
         host: me,
         allow_removals: arguments.allow_removals,
         workers: arguments.workers,
-        listen: arguments.listen.clone(),
+        monitoring,
         observer: teller.observer(),
     };
     let ended = follow(host, options);

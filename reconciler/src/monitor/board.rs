@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use reeve_state::metrics::{Counters, Zone};
 use reeve_state::source::SourceStatus;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::progress::{Notice, StepPhase, StepProgress};
 
@@ -29,6 +29,7 @@ struct Leave(usize, Arc<Semaphore>);
 #[derive(Default)]
 pub struct Board {
     told: Mutex<Told>,
+    news: watch::Sender<()>,
     leave: Vec<Leave>,
 }
 
@@ -36,7 +37,7 @@ impl Board {
     /// An empty board beside workers that take leave from these semaphores.
     pub fn new(leave: &[&Arc<Semaphore>]) -> Self {
         let leave = leave.iter().map(|leave| Leave(leave.available_permits(), Arc::clone(leave)));
-        Self { told: Mutex::default(), leave: leave.collect() }
+        Self { leave: leave.collect(), ..Self::default() }
     }
 
     /// What is told now.
@@ -55,6 +56,16 @@ impl Board {
     /// Changes what is told. `change` must not take long.
     pub fn change(&self, change: impl FnOnce(&mut Told)) {
         change(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Tells those who wait for it that something about a zone or the source is new.
+    pub fn announce(&self) {
+        self.news.send_replace(());
+    }
+
+    /// What tells when that is so.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// Counts what a notice tells of.

@@ -54,9 +54,9 @@ pub fn listen_at(path: &Path, site: &Arc<Site>) -> Result<()> {
 /// # Errors
 /// An address that cannot be had.
 pub async fn listen_on(address: SocketAddr, site: &Arc<Site>) -> Result<()> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| Error::refused(format!("metrics cannot be told on {address} (--listen): {error}")))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        Error::refused(format!("metrics cannot be told on {address} (--listen, monitoring.listen): {error}"))
+    })?;
     let site = Arc::clone(site);
     tokio::spawn(async move {
         let places = Arc::new(Semaphore::new(CONNECTIONS));

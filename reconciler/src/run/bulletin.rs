@@ -36,6 +36,7 @@ impl Engine {
         let now = crate::store::now();
         let arrived = self.arrived(now);
         let rejected = self.problem.is_some();
+        let is_new = !news.is_empty() || !gone.is_empty();
         self.board.change(|told| {
             if !news.is_empty() || !gone.is_empty() {
                 let zones = Arc::make_mut(&mut told.zones);
@@ -46,6 +47,9 @@ impl Engine {
             told.counters.manifests_rejected = rejected;
             told.counters.passed(micros(took_us), now);
         });
+        if is_new {
+            self.board.announce();
+        }
     }
 
     /// How long each zone took that is now as its changed manifest says.
@@ -71,6 +75,7 @@ impl Engine {
     pub(super) fn put_up_work(&mut self) {
         let busy = u64::try_from(self.world.busy.len()).unwrap_or(u64::MAX);
         let rejected = self.problem.is_some();
+        let mut is_new = false;
         self.board.change(|told| {
             if told.counters.busy != busy {
                 told.counters.is_busy(busy, crate::store::now());
@@ -78,7 +83,11 @@ impl Engine {
             told.counters.manifests_rejected = rejected;
             if told.source.as_deref() != self.source.as_ref() {
                 told.source = self.source.clone().map(Arc::new);
+                is_new = true;
             }
         });
+        if is_new {
+            self.board.announce();
+        }
     }
 }

@@ -17,6 +17,9 @@ pub(super) fn add<'a>(out: &mut Out<'a>, input: &Input<'a>) {
     out.family("reeve_step_failures_total", failures);
     out.family("reeve_commit_to_converged_seconds", [histogram([], &counters.converged)].into_iter());
     out.one("reeve_retries_total", Some(whole(counters.retries)));
+    let [sent, failed] = counters.notifications;
+    let requests = [sample(["sent"], whole(sent)), sample(["failed"], whole(failed))];
+    out.family("reeve_notifications_total", requests.into_iter());
     let overflows = counters.overflows.iter().map(|(watch, count)| sample([watch], whole(*count)));
     out.family("reeve_watch_overflows_total", overflows);
 }

@@ -31,6 +31,8 @@ pub struct Counters {
     pub retries: u64,
     /// Times that a watch lost events, so that everything was looked at again; by watch.
     pub overflows: BTreeMap<&'static str, u64>,
+    /// Requests to receivers of notifications that succeeded, and that failed.
+    pub notifications: [u64; 2],
     /// Zones that are being worked on, or wait for their turn.
     pub busy: u64,
     /// Those of them that are being worked on.
@@ -51,6 +53,7 @@ impl Default for Counters {
             converged: Histogram::new(histogram::CONVERGED),
             retries: 0,
             overflows: WATCHES.into_iter().map(|watch| (watch, 0)).collect(),
+            notifications: [0; 2],
             busy: 0,
             working: 0,
             last_progress: None,
@@ -84,6 +87,11 @@ impl Counters {
             self.last_progress = Some(now);
         }
         self.busy = zones;
+    }
+
+    /// A receiver of notifications was told, or could not be.
+    pub fn notified(&mut self, done: bool) {
+        self.notifications[usize::from(!done)] += 1;
     }
 
     /// A watch lost events.

@@ -46,6 +46,12 @@ pub const FAMILIES: &[About] = &[
         &["watch"],
         "Times that the kernel lost events of a watch (`links`, `manifests`), so that everything was looked at again",
     ),
+    about(
+        "reeve_notifications_total",
+        Counter,
+        &["outcome"],
+        "Requests to receivers of notifications, `sent` and `failed`; what failed is tried again",
+    ),
     about("reeve_source_info", Gauge, &["url", "reference"], "1, with the repository and what of it is followed"),
     about(
         "reeve_source_condition",
