@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Ports, in the network namespace of the test.
 pub const REEVE: u16 = 9680;
 const PROMETHEUS: u16 = 9090;
-const ALERTMANAGER: u16 = 9093;
+pub const ALERTMANAGER: u16 = 9093;
 const ON_CALL: u16 = 9200;
 
 /// The shipped rules with every `for` and `keep_firing_for` set to two seconds: so long are hours in a test. Nothing else is
@@ -171,29 +171,47 @@ pub fn get(port: u16, path: &str) -> Option<(String, String)> {
     Some((head.lines().next()?.to_owned(), body.to_owned()))
 }
 
-/// Takes one request of Alertmanager's, and what it tells.
-fn receive(stream: TcpStream, told: &Mutex<Vec<Message>>) {
-    let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+/// One HTTP request with a body.
+pub struct Posted {
+    /// The header with Reeve's signature; empty where there is none.
+    pub signature: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Takes one request and answers it with this status.
+pub fn take(stream: TcpStream, status: &str) -> Option<Posted> {
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
     let mut reader = BufReader::new(stream);
-    let mut length = 0;
+    let (mut length, mut signature) = (0, String::new());
     loop {
         let mut line = String::new();
-        if reader.read_line(&mut line).is_err() || line.trim().is_empty() {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().unwrap_or(0);
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else {
+            // The first line has no colon with a space.
+            if line.trim().is_empty() {
+                break;
+            }
+            continue;
+        };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().ok()?,
+            "x-reeve-signature-256" => value.clone_into(&mut signature),
+            _ => {}
         }
     }
     let mut body = vec![0; length];
-    if reader.read_exact(&mut body).is_err() {
-        return;
-    }
-    let _ = reader.into_inner().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    reader.read_exact(&mut body).ok()?;
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    reader.into_inner().write_all(answer.as_bytes()).ok()?;
+    Some(Posted { signature, body })
+}
+
+/// Takes one request of Alertmanager's, and what it tells.
+fn receive(stream: TcpStream, told: &Mutex<Vec<Message>>) {
+    let Some(posted) = take(stream, "200 OK") else { return };
     let at = Instant::now();
-    let whole: Value = serde_json::from_slice(&body).expect("Alertmanager sends JSON");
+    let whole: Value = serde_json::from_slice(&posted.body).expect("Alertmanager sends JSON");
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let alerts = whole["alerts"].as_array().cloned().unwrap_or_default();
     let messages = alerts.into_iter().map(|alert| Message {

@@ -6,11 +6,13 @@
 mod chain;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod inbox;
 
-use chain::{Chain, REEVE, until};
+use chain::{ALERTMANAGER, Chain, REEVE, until};
 use harness::git::{Files, Repo, commit, now};
 use harness::held::Held;
 use harness::{Host, manifest};
+use inbox::Inbox;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,7 @@ struct Scene {
     host: Host,
     repo: Repo,
     chain: Chain,
+    inbox: Inbox,
 }
 
 impl Scene {
@@ -34,7 +37,15 @@ impl Scene {
             "apiVersion: reeve.dev/v1alpha1\nkind: Configuration\nspec:\n  source:\n    url: {}\n    branch: main\n    poll: 1s\n    allowEmpty: true\n",
             repo.path().display()
         );
-        std::fs::write(&config, text).expect("the configuration");
+        let secret = host.folder().join("receiver-secret");
+        std::fs::write(&secret, format!("{}\n", inbox::SECRET)).expect("the secret");
+        let receivers = format!(
+            "  monitoring:\n    receivers:\n      - {{url: \"http://127.0.0.1:{}/\", after: 1s, secretFile: {}}}\n      - {{url: \"http://127.0.0.1:{ALERTMANAGER}/api/v2/alerts\", form: alertmanager, conditions: [SourceFresh], after: 1s}}\n",
+            inbox::PORT,
+            secret.display()
+        );
+        std::fs::write(&config, text + &receivers).expect("the configuration");
+        let inbox = Inbox::start();
         let port = REEVE.to_string();
         host.start_controller_on(&["--config", config.to_str().expect("UTF-8"), "run", "--listen", &port]);
         let converged = |status: &Value| condition(status, "Converged")["status"] == "True";
@@ -42,7 +53,7 @@ impl Scene {
         let folder = host.folder().join("chain");
         std::fs::create_dir(&folder).expect("a folder");
         let chain = Chain::start(&folder);
-        Self { host, repo, chain }
+        Self { host, repo, chain, inbox }
     }
 }
 
@@ -87,6 +98,8 @@ fn stuck_halt(scene: &Scene) -> (f64, f64) {
     drop(holder);
     let resolved = scene.chain.heard("ZoneHaltBlocked", "held", "resolved", mended);
     assert_eq!(scene.host.state("held"), "installed");
+    // The same without Prometheus.
+    scene.inbox.wait("HaltBlocked", "held");
     (seconds(begun, fired.at), seconds(mended, resolved.at))
 }
 
@@ -100,7 +113,38 @@ fn rejected_commit(scene: &Scene) -> f64 {
     let mended = Instant::now();
     push(&scene.repo, &good("installed"));
     scene.chain.heard("CommitRejected", "", "resolved", mended);
+    scene.inbox.wait("SourceFresh", "-");
+    scene.chain.heard("NotSourceFresh", "", "resolved", mended);
     seconds(begun, fired.at)
+}
+
+/// The metrics of what this host's kernel does not tell (it has no controllers of cgroup v2), or that come of what did not
+/// happen here.
+const NOT_HERE: [&str; 9] = [
+    "reeve_zone_differences",
+    "reeve_zone_cpu_throttled_seconds_total",
+    "reeve_zone_memory_bytes",
+    "reeve_zone_memory_limit_bytes",
+    "reeve_zone_oom_kills_total",
+    "reeve_zone_tasks",
+    "reeve_zone_pressure_waiting_seconds_total",
+    "reeve_source_rejected",
+    "reeve_source_rejected_timestamp_seconds",
+];
+
+/// What the controller tells now has every metric, but those that cannot be here, and is as Prometheus wants it.
+fn exercised() {
+    let (head, text) = chain::get(REEVE, "/metrics").expect("an answer");
+    assert!(head.ends_with(" 200 OK"), "{head}");
+    let told = |name: &str| {
+        text.lines().any(|line| line.strip_prefix("# TYPE ").is_some_and(|rest| rest.starts_with(&format!("{name} "))))
+    };
+    let families = reeve_state::metrics::FAMILIES.iter().map(|about| about.name);
+    let missing: Vec<&str> = families.filter(|name| !told(name) && !NOT_HERE.contains(name)).collect();
+    assert!(missing.is_empty(), "not told: {missing:?}\n{text}");
+    harness::git::fed(std::process::Command::new("promtool").args(["check", "metrics"]), text.as_bytes());
+    let (head, _) = chain::get(REEVE, "/elsewhere").expect("an answer");
+    assert!(head.contains(" 404 "), "{head}");
 }
 
 fn main() {
@@ -110,15 +154,16 @@ fn main() {
     println!("a halt that is stuck: {halt_alert} s until the alert, {halt_resolved} s from mended until resolved");
     let commit_alert = rejected_commit(&scene);
     println!("a commit that is rejected: {commit_alert} s until the alert");
+    exercised();
     // Whoever is on call heard of these, and of nothing else.
     std::thread::sleep(Duration::from_secs(2));
     let mut heard: Vec<String> = scene.chain.all().into_iter().map(|message| message.alert).collect();
     heard.sort();
     heard.dedup();
-    assert_eq!(heard, ["CommitRejected", "ZoneHaltBlocked"], "{:#?}", scene.chain.all());
+    assert_eq!(heard, ["CommitRejected", "NotSourceFresh", "ZoneHaltBlocked"], "{:#?}", scene.chain.all());
     until("all is quiet", || chain::query("ALERTS{alertstate=\"firing\"}").is_none());
     println!("all of it: {} s", begun.elapsed().as_secs());
-    let Scene { mut host, repo, chain } = scene;
+    let Scene { mut host, repo, chain, inbox: _inbox } = scene;
     drop(chain);
     // The zones go with their manifests.
     push(&repo, &Files::default().with("README", "Nothing.\n"));
