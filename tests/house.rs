@@ -282,9 +282,15 @@ fn units_and_scripts_name_commands_that_there_are() {
         let line = lines.get(command).unwrap_or_else(|| panic!("README.md does not have the line {command:?}"));
         assert!(*line < 40, "README.md: {command:?} belongs to the beginning, it is line {line}");
     }
-    for script in
-        ["tests/run", "tests/nightly", "tests/faults/run", "tests/hostile-git/run", "tests/systemd/run", ".ci/run"]
-    {
+    for script in [
+        "tests/run",
+        "tests/nightly",
+        "tests/faults/run",
+        "tests/hostile-git/run",
+        "tests/alerts/run",
+        "tests/systemd/run",
+        ".ci/run",
+    ] {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(root().join(script)).expect(script).permissions().mode();
         assert_eq!(mode & 0o111, 0o111, "{script} cannot be executed");

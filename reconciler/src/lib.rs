@@ -8,7 +8,7 @@
 //! - [`host::Host`]: one host, looked at and changed with blocking calls. Looking takes no lock; `apply` and `down` take
 //!   a [`store::Lock`], which [`host::Host::lock`] gives or says who has it.
 //! - [`run`]: the controller, `reeve run DIR`; and [`controller`], by which other commands talk to one that runs.
-//! - [`progress`]: what both tell while they work.
+//! - [`progress`]: what both tell while they work; [`monitor`]: what a controller tells whoever watches from outside.
 //!
 //! Data flows one way: manifests ([`source`]), wanted ([`desired`]), observed ([`observe`]), then differences, plan and
 //! audit (the `reeve-state` crate), status ([`pass`] is that line from top to bottom), then [`walk`].
@@ -26,6 +26,7 @@ pub mod holders;
 pub mod host;
 pub mod imperative;
 pub mod install;
+pub mod monitor;
 pub mod observe;
 pub mod pass;
 pub mod places;

@@ -129,8 +129,10 @@ pub struct World {
 /// What a pass came to.
 #[derive(Debug, Default)]
 pub struct Passed {
-    /// The zones that it planned.
+    /// The zones that it planned; before them those that are as they were.
     pub zones: Vec<String>,
+    /// How many are as they were.
+    pub quiet: usize,
     /// What the audit found.
     pub findings: Vec<Finding>,
     /// Lines for people: zone and text.
@@ -235,6 +237,7 @@ pub fn pass(host: &Host, world: &mut World, scope: &Scope) -> Passed {
     let looked = look(host, world, scope, &mut passed);
     let mut plan = make_plan(world, looked.zones.as_ref());
     check_plan(world, &mut plan, &mut passed);
+    passed.quiet = looked.quiet.len();
     passed.zones = looked.quiet;
     for zone in plan.zones {
         report(host, world, &zone);

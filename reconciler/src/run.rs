@@ -6,6 +6,7 @@
 //! (zoneadmd's events, links), a request ([`control`]), a time that has come, and a slow full resync.
 
 mod asked;
+mod bulletin;
 mod control;
 mod ear;
 mod engine;
@@ -27,13 +28,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reeve_schema::HostSelf;
-use reeve_schema::configuration::Configuration;
+use reeve_schema::configuration::{Configuration, Monitoring};
 use reeve_state::approval::Approvals;
 use reeve_state::wanted::Wanted;
 use tokio::runtime::Runtime;
 
 use crate::error::{OnFile, Result};
 use crate::host::{Host, Outcome};
+use crate::monitor::{self, Site, http, notifier};
 use crate::pass::{Aim, World};
 use crate::progress::Observer;
 use crate::repository::Repository;
@@ -67,6 +69,8 @@ pub struct RunOptions {
     pub allow_removals: bool,
     /// How many zones may be brought up at once; 0: the default, 4.
     pub workers: usize,
+    /// Whom it tells how it is, beside the socket in the run folder.
+    pub monitoring: Monitoring,
     /// Who is told.
     pub observer: Observer,
 }
@@ -102,6 +106,12 @@ pub fn run(host: Arc<Host>, options: RunOptions) -> Result<()> {
         let mut engine = Engine::new((*host).clone(), world, workers, options.observer.clone());
         engine.me = options.host.clone();
         engine.allow_removals = options.allow_removals;
+        let site = Site::new(engine.board(), host.places());
+        http::listen_at(&host.places().run().join(monitor::SOCKET), &site)?;
+        for address in &options.monitoring.listen {
+            http::listen_on(*address, &site).await?;
+        }
+        notifier::start(&options.monitoring.receivers, &engine.board(), &options.host.name, host.places().run())?;
         engine.follow(feed, control).await
     });
     runtime.shutdown_timeout(FAREWELL);

@@ -78,6 +78,8 @@ pub struct Configuration {
     pub trust: Trust,
     /// What opens secrets.
     pub secrets: SecretsConfiguration,
+    /// Whom the controller tells how it is.
+    pub monitoring: Monitoring,
 }
 
 /// Who a host is: what `hosts` selectors and overlays are compared with.
@@ -281,4 +283,102 @@ pub struct SecretsConfiguration {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^/"))]
     pub age_identity: Option<String>,
+}
+
+/// Whom a host's controller tells how it is with its zones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Monitoring {
+    /// Addresses and ports on which metrics are told over HTTP (`/metrics`), beside the socket in the run folder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub listen: Vec<SocketAddr>,
+    /// Who is sent notifications.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub receivers: Vec<Receiver>,
+}
+
+/// Somebody who is sent a notification, by an HTTP POST, of each condition that lasts, and when it is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Receiver {
+    /// Where to: `https://` or `http://`.
+    #[schemars(regex(pattern = r"^https?://[^/]"))]
+    pub url: String,
+    /// What is sent.
+    #[serde(default)]
+    pub form: NotificationForm,
+    /// The conditions that are told of; none: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<NotifiedCondition>,
+    /// How long one must last before it is told of, and be over before that is: up to 1h, default 1m.
+    #[serde(default = "Receiver::default_after")]
+    pub after: TimeSpan,
+    /// A file with the secret of the signatures (`X-Reeve-Signature-256`), an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^/"))]
+    pub secret_file: Option<String>,
+}
+
+impl Receiver {
+    /// The `after` of a receiver that has none.
+    #[must_use]
+    pub fn default_after() -> TimeSpan {
+        TimeSpan::from_millis(60_000)
+    }
+}
+
+/// The form of what is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum NotificationForm {
+    /// Reeve's own document.
+    #[default]
+    Generic,
+    /// That of Slack's incoming webhooks, which others take as well.
+    Slack,
+    /// That of Alertmanager's `/api/v2/alerts`.
+    Alertmanager,
+}
+
+/// The conditions that somebody may be told of; SourceVerified and SourceFresh when they are False, the others when True.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs, reason = "docs/states.md has what each condition means")]
+pub enum NotifiedCondition {
+    HaltBlocked,
+    Drifted,
+    Degraded,
+    GaveUp,
+    DriftReturning,
+    AwaitingConfirmation,
+    SourceVerified,
+    SourceFresh,
+}
+
+impl NotifiedCondition {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::HaltBlocked,
+        Self::Drifted,
+        Self::Degraded,
+        Self::GaveUp,
+        Self::DriftReturning,
+        Self::AwaitingConfirmation,
+        Self::SourceVerified,
+        Self::SourceFresh,
+    ];
+
+    /// The condition's type, as statuses have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HaltBlocked => "HaltBlocked",
+            Self::Drifted => "Drifted",
+            Self::Degraded => "Degraded",
+            Self::GaveUp => "GaveUp",
+            Self::DriftReturning => "DriftReturning",
+            Self::AwaitingConfirmation => "AwaitingConfirmation",
+            Self::SourceVerified => "SourceVerified",
+            Self::SourceFresh => "SourceFresh",
+        }
+    }
 }

@@ -92,7 +92,36 @@ impl Claim {
     }
 }
 
+impl ConditionStatus {
+    /// The word in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ConditionStatus::True => "True",
+            ConditionStatus::False => "False",
+            ConditionStatus::Unknown => "Unknown",
+        }
+    }
+}
+
 impl ConditionType {
+    /// The word in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ConditionType::Converged => "Converged",
+            ConditionType::Reconciling => "Reconciling",
+            ConditionType::Stalled => "Stalled",
+            ConditionType::HaltBlocked => "HaltBlocked",
+            ConditionType::Drifted => "Drifted",
+            ConditionType::Degraded => "Degraded",
+            ConditionType::GaveUp => "GaveUp",
+            ConditionType::DriftReturning => "DriftReturning",
+            ConditionType::AwaitingConfirmation => "AwaitingConfirmation",
+            ConditionType::LimitsSkipped => "LimitsSkipped",
+            ConditionType::SourceVerified => "SourceVerified",
+            ConditionType::SourceFresh => "SourceFresh",
+        }
+    }
+
     /// Whether the condition is only there while it is True. The others tell something by being False, too.
     pub const fn only_when_true(self) -> bool {
         !matches!(self, ConditionType::Converged | ConditionType::SourceVerified | ConditionType::SourceFresh)

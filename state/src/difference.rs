@@ -54,6 +54,20 @@ pub enum Cause {
     Unfinished,
 }
 
+impl Cause {
+    /// The word in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Cause::Change => "change",
+            Cause::Drift => "drift",
+            Cause::Both => "both",
+            Cause::HostBoot => "hostBoot",
+            Cause::Adopted => "adopted",
+            Cause::Unfinished => "unfinished",
+        }
+    }
+}
+
 /// What putting a difference right costs, cheapest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

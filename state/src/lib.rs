@@ -3,7 +3,7 @@
 //!
 //! Everything here is a pure function of its arguments: no I/O, no clock (times come in as [`Timestamp`]), no kernel.
 //! The data flows one way: [`wanted`] and [`observed`] into [`difference`], those into [`plan`], that through [`audit`]
-//! to whoever walks, and the outcome into [`status`].
+//! to whoever walks, and the outcome into [`status`]; [`metrics`] are numbers of that.
 #![forbid(unsafe_code)]
 
 pub mod approval;
@@ -14,6 +14,8 @@ pub mod halt;
 pub mod journal;
 pub mod lifecycle;
 pub mod limits;
+pub mod metrics;
+pub mod notification;
 pub mod observed;
 pub mod plan;
 pub mod removal;

@@ -1,6 +1,7 @@
 //! `run`: the controller in the foreground, with a live view of the zones on a terminal.
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,12 +43,25 @@ pub struct Arguments {
     /// How many zones are worked on at once [default: 4]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     workers: usize,
+    /// Tell metrics over HTTP on this address (/metrics), beside the socket in the run folder; without an IP address,
+    /// on 127.0.0.1. May be there several times
+    #[arg(long, value_name = "[IP:]PORT", value_parser = listen_address)]
+    listen: Vec<SocketAddr>,
+}
+
+/// An address to listen on: this host's own where only a port is said.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let port = |text: &str| text.parse().ok().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let address = text.parse().ok().or_else(|| port(text)).filter(|address: &SocketAddr| address.port() != 0);
+    address.ok_or_else(|| "a port, such as 9680, or an IP address and a port, such as [::1]:9680".into())
 }
 
 /// Follows the source until it is ended; then says how the zones are taken down.
 pub fn run(context: &Context, arguments: &Arguments) -> Done {
     let configuration = reeve::configuration::load(context.config.as_deref())?;
     let me = reeve::configuration::host_self(&configuration);
+    let mut monitoring = configuration.monitoring.clone();
+    monitoring.listen.extend(&arguments.listen);
     let (source, shown) = followed(arguments, configuration)?;
     let host = Arc::new(context.host()?);
     let block = if context.quiet { None } else { Block::on_stdout() };
@@ -71,6 +85,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Done {
         host: me,
         allow_removals: arguments.allow_removals,
         workers: arguments.workers,
+        monitoring,
         observer: teller.observer(),
     };
     let ended = follow(host, options);

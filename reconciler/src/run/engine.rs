@@ -25,6 +25,7 @@ use super::{WORKERS_DOWN, notify_socket};
 use crate::controller::Tell;
 use crate::error::{OnFile, Result};
 use crate::host::{Host, Outcome};
+use crate::monitor::board::Board;
 use crate::pass::{self, Passed, Scope, World};
 use crate::progress::{Notice, Observer, PassReport};
 use crate::repository::InForce;
@@ -87,6 +88,10 @@ pub struct Engine {
     pub(super) in_force: Option<Arc<InForce>>,
     /// How it is with that repository.
     pub(super) source: Option<SourceStatus>,
+    /// What is told to whoever watches from outside.
+    pub(super) board: Arc<Board>,
+    /// Zones whose manifest changed and that are not as it says yet, and since when.
+    pub(super) pending: BTreeMap<String, reeve_state::Timestamp>,
 }
 
 impl Engine {
@@ -94,8 +99,9 @@ impl Engine {
     pub fn new(host: Host, world: World, workers: usize, observer: Observer) -> Self {
         let (tell, heard) = unbounded_channel();
         let listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>> = Arc::default();
-        let observer = fan_out(observer, Arc::clone(&listeners));
         let (up, down) = (Arc::new(Semaphore::new(workers)), Arc::new(Semaphore::new(WORKERS_DOWN)));
+        let board = Arc::new(Board::new(&[&up, &down]));
+        let observer = fan_out(observer, Arc::clone(&listeners), Arc::clone(&board));
         let around = Surroundings { host: host.clone(), tell, observer, up, down };
         Self {
             host,
@@ -115,6 +121,8 @@ impl Engine {
             allow_removals: false,
             in_force: None,
             source: None,
+            board,
+            pending: BTreeMap::new(),
         }
     }
 
@@ -164,6 +172,7 @@ impl Engine {
                 continue;
             }
             self.serve_followers();
+            self.put_up_work();
             if self.passes == 1 {
                 notify_socket::notify("READY=1");
             }
@@ -231,6 +240,7 @@ impl Engine {
         let working = self.dispatch(&passed);
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let zones = passed.zones.len();
+        self.put_up(&passed, took_us);
         let why = std::mem::replace(&mut self.why, "event").to_owned();
         self.tell(Notice::Pass(PassReport { number: self.passes, why, zones, working, took_us }));
     }
@@ -312,6 +322,9 @@ impl Engine {
                 because: Because::default(),
             }
         });
+        if is_walk && entry.failures > 0 {
+            self.board.change(|told| told.counters.retries += 1);
+        }
         (entry.stir, entry.because) = (None, because);
         entry.busy = entry.jobs.send(job).is_ok();
         if entry.busy {
@@ -373,9 +386,10 @@ impl Engine {
     }
 }
 
-/// Tells the observer and all who listen on the socket.
-fn fan_out(observer: Observer, listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>) -> Observer {
+/// Tells the board, the observer and all who listen on the socket.
+fn fan_out(observer: Observer, listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>, board: Arc<Board>) -> Observer {
     Arc::new(move |notice: Notice| {
+        board.count(&notice);
         if let Ok(mut listeners) = listeners.lock() {
             listeners.retain(|listener| listener.send(Tell::Notice(notice.clone())).is_ok());
         }

@@ -195,7 +195,10 @@ impl Engine {
 
     pub(super) fn links_changed(&mut self, changed: Changed) {
         match changed {
-            Changed::All => self.scope = Scope::All,
+            Changed::All => {
+                self.board.change(|told| told.counters.overflowed("links"));
+                self.scope = Scope::All;
+            }
             Changed::Links(names) => {
                 let ours = |name: &String, facts: &reeve_state::ZoneFacts| {
                     let known =

@@ -45,6 +45,10 @@ impl Engine {
         match fed {
             Fed::Changed => {
                 self.why = "manifests";
+                if let Feed::Folder { watch, .. } = feed {
+                    let lost = watch.take_lost();
+                    self.board.change(|told| (0..lost).for_each(|_| told.counters.overflowed("manifests")));
+                }
                 self.reload(feed).await;
             }
             Fed::Found(found) => self.found(*found).await,
@@ -184,10 +188,15 @@ impl Engine {
                 self.say(Some(name), format!("left as it is: {why}"));
             }
         }
+        let now = crate::store::now();
         let names: BTreeSet<&String> = wanted.keys().chain(self.world.wanted.keys()).collect();
         for name in names {
             let (old, new) = (self.world.wanted.get(name), wanted.get(name));
             if old != new {
+                // What is wanted when the controller starts is not what somebody waits for.
+                if self.passes > 0 {
+                    self.pending.insert(name.clone(), now);
+                }
                 self.scope.look(name);
                 // A changed manifest is a reason to try at once.
                 if let Some(entry) = self.zones.get_mut(name) {

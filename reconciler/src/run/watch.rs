@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind};
@@ -26,6 +27,8 @@ pub struct Watch {
     writing: HashMap<PathBuf, Instant>,
     /// When the manifests are to be read again.
     due: Option<Instant>,
+    /// How often events were lost since somebody asked.
+    lost: AtomicU64,
 }
 
 impl Watch {
@@ -43,7 +46,14 @@ impl Watch {
         if let (true, Some(parent)) = (source.is_dir(), source.parent()) {
             watcher.watch(parent, RecursiveMode::NonRecursive).map_err(failed)?;
         }
-        Ok(Self { source: source.to_owned(), watcher, events, writing: HashMap::new(), due: None })
+        Ok(Self {
+            source: source.to_owned(),
+            watcher,
+            events,
+            writing: HashMap::new(),
+            due: None,
+            lost: AtomicU64::new(0),
+        })
     }
 
     /// Watches again, after the folder was replaced by another of its name.
@@ -71,6 +81,7 @@ impl Watch {
                 // An error may mean that events were lost: read everything.
                 Some(Err(error)) => {
                     tracing::warn!("watching {}: {error}", self.source.display());
+                    self.lost.fetch_add(1, Ordering::Relaxed);
                     self.due = Some(Instant::now() + TOGETHER);
                 }
                 None => std::future::pending().await,
@@ -78,8 +89,16 @@ impl Watch {
         }
     }
 
+    /// How often events were lost since this was asked last.
+    pub fn take_lost(&self) -> u64 {
+        self.lost.swap(0, Ordering::Relaxed)
+    }
+
     fn note(&mut self, event: &notify::Event) {
         let now = Instant::now();
+        if event.need_rescan() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
         let about_manifests =
             event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(|p| self.counts(p));
         if !about_manifests {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::monitoring::monitoring;
 use super::{Document, absolute, at_most, head, labels};
 use crate::configuration::{
     Configuration, Hook, HostIdentity, Https, Owner, SecretsConfiguration, SourceConfiguration, Ssh, Trust, VerifyMode,
@@ -35,9 +36,10 @@ pub(super) const SPEC: Shape = Shape {
         may("source", "{url: \"https://git.example.org/zones.git\"}"),
         may("trust", "{allowedSigners: /etc/reeve/allowed-signers}"),
         may("secrets", "{ageIdentity: /etc/reeve/age.key}"),
+        may("monitoring", "{listen: [\"127.0.0.1:9680\"]}"),
     ],
     later: &[],
-    foreign: &[],
+    foreign: &[("metrics", "`monitoring:`"), ("notifications", "`monitoring: {receivers: [...]}`")],
 };
 
 pub(super) const HOST: Shape = Shape {
@@ -156,7 +158,8 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Configuration> {
         let map = r.object(node, &SECRETS)?;
         Some(SecretsConfiguration { age_identity: map.optional(r, "ageIdentity", absolute)? })
     });
-    Some(Configuration { host: host?, source: source?, trust: trust?, secrets: secrets? })
+    let monitoring = map.or_default(r, "monitoring", monitoring);
+    Some(Configuration { host: host?, source: source?, trust: trust?, secrets: secrets?, monitoring: monitoring? })
 }
 
 /// Decodes `host`.
@@ -305,7 +308,7 @@ fn hook(r: &mut Reader, node: &Node) -> Option<Hook> {
 }
 
 /// An address and port to listen on.
-fn listen(text: &str) -> Result<SocketAddr, TextError> {
+pub(super) fn listen(text: &str) -> Result<SocketAddr, TextError> {
     let help = "an IP address and a port, such as `0.0.0.0:8420` or `[::1]:8420`";
     match text.parse::<SocketAddr>() {
         Ok(address) if address.port() != 0 => Ok(address),

@@ -6,6 +6,7 @@ mod approval;
 mod configuration;
 mod host;
 mod init;
+mod monitoring;
 mod network;
 mod overlay;
 mod resource;
@@ -250,6 +251,8 @@ pub(crate) const SHAPES: [(Document, &[&Shape]); 5] = [
             &configuration::HOOK,
             &configuration::TRUST,
             &configuration::OWNER,
+            &monitoring::MONITORING,
+            &monitoring::RECEIVER,
             &configuration::SECRETS,
         ],
     ),

@@ -1,0 +1,86 @@
+//! What the controller tells of itself and of the zones, as a snapshot that costs nobody anything: a reader takes the
+//! pointers and leaves; the controller puts in what is new, and copies the list of zones (not the zones) only while a reader still
+//! has the one before.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reeve_state::metrics::{Counters, Zone};
+use reeve_state::source::SourceStatus;
+use tokio::sync::{Semaphore, watch};
+
+use crate::progress::{Notice, StepPhase, StepProgress};
+
+/// What is told at one time.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// The zones, by name.
+    pub zones: Arc<BTreeMap<String, Arc<Zone>>>,
+    /// How it is with the repository that is followed.
+    pub source: Option<Arc<SourceStatus>>,
+    /// What was counted.
+    pub counters: Counters,
+}
+
+/// Leave to work on a zone: all that there was in the beginning, and what is left of it.
+struct Leave(usize, Arc<Semaphore>);
+
+/// See the module.
+#[derive(Default)]
+pub struct Board {
+    told: Mutex<Told>,
+    news: watch::Sender<()>,
+    leave: Vec<Leave>,
+}
+
+impl Board {
+    /// An empty board beside workers that take leave from these semaphores.
+    pub fn new(leave: &[&Arc<Semaphore>]) -> Self {
+        let leave = leave.iter().map(|leave| Leave(leave.available_permits(), Arc::clone(leave)));
+        Self { leave: leave.collect(), ..Self::default() }
+    }
+
+    /// What is told now.
+    pub fn now(&self) -> Told {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let taken = self.leave.iter().map(|Leave(all, left)| all.saturating_sub(left.available_permits()));
+        told.counters.working = u64::try_from(taken.sum::<usize>()).unwrap_or(u64::MAX);
+        told
+    }
+
+    /// The zones as they are told of now.
+    pub fn zones(&self) -> Arc<BTreeMap<String, Arc<Zone>>> {
+        Arc::clone(&self.told.lock().unwrap_or_else(PoisonError::into_inner).zones)
+    }
+
+    /// Changes what is told. `change` must not take long.
+    pub fn change(&self, change: impl FnOnce(&mut Told)) {
+        change(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Tells those who wait for it that something about a zone or the source is new.
+    pub fn announce(&self) {
+        self.news.send_replace(());
+    }
+
+    /// What tells when that is so.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
+    /// Counts what a notice tells of.
+    pub fn count(&self, notice: &Notice) {
+        let Notice::Step(StepProgress { transition, step, phase, took_us, .. }) = notice else { return };
+        let (key, now) = (|| (*transition, step.clone()), crate::store::now());
+        match phase {
+            StepPhase::Begun => {}
+            StepPhase::Done => self.change(|told| told.counters.stepped(key(), micros(*took_us), now)),
+            StepPhase::Failed(_) => self.change(|told| told.counters.step_failed(key(), now)),
+        }
+    }
+}
+
+/// Microseconds as seconds.
+pub fn micros(micros: u64) -> f64 {
+    std::time::Duration::from_micros(micros).as_secs_f64()
+}

@@ -1,0 +1,111 @@
+//! What zones and the controller use, read at each scrape from files of the kernel. A file that is not there (a host without
+//! that controller) is not told of.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use reeve_state::metrics::{Process, Usage};
+
+use crate::places::Places;
+
+/// How long the zones' files may take; zones that are not read by then are left out of this scrape.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What zones may wait for.
+const RESOURCES: [&str; 3] = ["cpu", "memory", "io"];
+
+/// What these zones use, and of how many that could not be read in time.
+pub fn zones<'z>(places: &Places, zones: impl Iterator<Item = &'z String>) -> (BTreeMap<String, Usage>, u64) {
+    let until = Instant::now() + PATIENCE;
+    let (mut found, mut skipped) = (BTreeMap::new(), 0);
+    for zone in zones {
+        if Instant::now() >= until {
+            skipped += 1;
+        } else if let Ok(cgroup) = places.zone_cgroup(zone) {
+            found.insert(zone.clone(), usage(&cgroup));
+        }
+    }
+    (found, skipped)
+}
+
+fn usage(cgroup: &Path) -> Usage {
+    let file = |name: &str| fs::read_to_string(cgroup.join(name)).ok();
+    let number = |name: &str| file(name).and_then(|text| text.trim().parse().ok());
+    let cpu = file("cpu.stat");
+    let micros = |key: &str| keyed(cpu.as_deref()?, key).map(super::board::micros);
+    let waited = |resource: &'static str| Some((resource, waited(&file(&format!("{resource}.pressure"))?)?));
+    Usage {
+        cpu_seconds: micros("user_usec").zip(micros("system_usec")),
+        throttled_seconds: micros("throttled_usec"),
+        memory_bytes: number("memory.current"),
+        memory_limit_bytes: number("memory.max"),
+        oom_kills: file("memory.events").and_then(|text| keyed(&text, "oom_kill")),
+        tasks: number("pids.current"),
+        waited_seconds: RESOURCES.into_iter().filter_map(waited).collect(),
+    }
+}
+
+/// The number behind a key, one on each line.
+fn keyed(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// Seconds in which some task waited: `some avg10=0.00 avg60=0.00 avg300=0.00 total=MICROSECONDS`.
+fn waited(text: &str) -> Option<f64> {
+    let some = text.lines().find(|line| line.starts_with("some "))?;
+    some.split("total=").nth(1)?.trim().parse().ok().map(super::board::micros)
+}
+
+/// What the controller itself uses; none where /proc does not tell.
+pub fn process() -> Option<Process> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // What comes after the name, which may have anything in it; the first is field 3 of proc(5).
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    let boot = keyed(&fs::read_to_string("/proc/stat").ok()?, "btime")?;
+    Some(Process {
+        cpu_seconds: (field(14)? + field(15)?) as f64 / ticks,
+        resident_bytes: field(24)? * rustix::param::page_size() as u64,
+        open_descriptors: fs::read_dir("/proc/self/fd").map(|entries| entries.count() as u64).unwrap_or_default(),
+        start_seconds: boot as f64 + field(22)? as f64 / ticks,
+        skipped_zones: 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_not_told_of() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(usage(folder.path()), Usage::default());
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("write");
+        write("cpu.stat", "usage_usec 3500000\nuser_usec 2500000\nsystem_usec 1000000\nthrottled_usec 250000\n");
+        write("memory.current", "4096\n");
+        write("memory.max", "max\n");
+        write("memory.events", "low 0\noom 2\noom_kill 1\noom_group_kill 0\n");
+        write("pids.current", "7\n");
+        write("cpu.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=1500000\nfull avg10=0 total=9\n");
+        let expected = Usage {
+            cpu_seconds: Some((2.5, 1.0)),
+            throttled_seconds: Some(0.25),
+            memory_bytes: Some(4096),
+            memory_limit_bytes: None,
+            oom_kills: Some(1),
+            tasks: Some(7),
+            waited_seconds: vec![("cpu", 1.5)],
+        };
+        assert_eq!(usage(folder.path()), expected);
+    }
+
+    #[test]
+    fn the_controller_knows_itself() {
+        let process = process().expect("/proc");
+        assert!(process.resident_bytes > 100_000 && process.open_descriptors > 2, "{process:?}");
+        let age = crate::store::now().0 as f64 / 1000.0 - process.start_seconds;
+        assert!((-2.0..86_400.0).contains(&age), "{process:?}");
+    }
+}

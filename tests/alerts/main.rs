@@ -1,0 +1,177 @@
+//! From the kernel to whoever is on call (`tests/alerts/run`): a real zone, the real controller, Prometheus and Alertmanager
+//! as Debian has them, and the shipped rules. What goes wrong must reach the receiver of a webhook, and when it is
+//! mended, that must, too.
+#![forbid(unsafe_code)]
+
+mod chain;
+#[path = "../harness/mod.rs"]
+mod harness;
+mod inbox;
+
+use chain::{ALERTMANAGER, Chain, REEVE, until};
+use harness::git::{Files, Repo, commit, now};
+use harness::held::Held;
+use harness::{Host, manifest};
+use inbox::Inbox;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// An init that has a second to end.
+const INIT: &str = "deletion: delete\ninit:\n  command: [/usr/bin/sleep, infinity]\n  haltTimeout: 1s\n";
+
+/// A host that follows a repository, and whose controller is watched.
+struct Scene {
+    host: Host,
+    repo: Repo,
+    chain: Chain,
+    inbox: Inbox,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let mut host = Host::new("alerts");
+        let repo = Repo::new(&host.folder().join("repo.git"));
+        push(&repo, &good("running"));
+        let config = host.folder().join("config.yaml");
+        let text = format!(
+            "apiVersion: reeve.dev/v1alpha1\nkind: Configuration\nspec:\n  source:\n    url: {}\n    branch: main\n    poll: 1s\n    allowEmpty: true\n",
+            repo.path().display()
+        );
+        let secret = host.folder().join("receiver-secret");
+        std::fs::write(&secret, format!("{}\n", inbox::SECRET)).expect("the secret");
+        let receivers = format!(
+            "  monitoring:\n    receivers:\n      - {{url: \"http://127.0.0.1:{}/\", after: 1s, secretFile: {}}}\n      - {{url: \"http://127.0.0.1:{ALERTMANAGER}/api/v2/alerts\", form: alertmanager, conditions: [SourceFresh], after: 1s}}\n",
+            inbox::PORT,
+            secret.display()
+        );
+        std::fs::write(&config, text + &receivers).expect("the configuration");
+        let inbox = Inbox::start();
+        let port = REEVE.to_string();
+        host.start_controller_on(&["--config", config.to_str().expect("UTF-8"), "run", "--listen", &port]);
+        let converged = |status: &Value| condition(status, "Converged")["status"] == "True";
+        host.wait("held", "converged", |status| status["state"] == "running" && converged(status));
+        let folder = host.folder().join("chain");
+        std::fs::create_dir(&folder).expect("a folder");
+        let chain = Chain::start(&folder);
+        Self { host, repo, chain, inbox }
+    }
+}
+
+fn condition<'s>(status: &'s Value, kind: &str) -> &'s Value {
+    let all = status["conditions"].as_array().map_or(&[][..], Vec::as_slice);
+    all.iter().find(|one| one["type"] == kind).unwrap_or(&Value::Null)
+}
+
+/// The set in order, with the zone whose halt will be held up wanted in this state.
+fn good(state: &str) -> Files {
+    Files::default().with("held.yaml", manifest("held", state, INIT))
+}
+
+/// Commits files to what is followed.
+fn push(repo: &Repo, files: &Files) {
+    let before = repo.succeeds(&["rev-parse", "--verify", "refs/heads/main"]).then(|| repo.head());
+    let parents: Vec<&str> = before.iter().map(String::as_str).collect();
+    let text = commit(&repo.write(files), &parents, "alice", now(), "A change");
+    let object = repo.object("commit", text.as_bytes());
+    repo.set("refs/heads/main", &object);
+}
+
+fn seconds(from: Instant, to: Instant) -> f64 {
+    (to.saturating_duration_since(from).as_secs_f64() * 100.0).round() / 100.0
+}
+
+/// A halt that cannot finish, and then can: how long until each was known.
+fn stuck_halt(scene: &Scene) -> (f64, f64) {
+    let status = scene.host.zone_status("held");
+    let zsched = status["zschedPid"].as_i64().expect("a zsched");
+    let holder = Held::shell(&format!("cd /proc/{zsched}/root/etc"));
+    let begun = Instant::now();
+    push(&scene.repo, &good("installed"));
+    let fired = scene.chain.heard("ZoneHaltBlocked", "held", "firing", begun);
+    let description = fired.body["annotations"]["description"].as_str().unwrap_or_default();
+    assert!(description.contains("MountBusy"), "the reason is told: {:#}", fired.body);
+    let runbook = fired.body["annotations"]["runbook"].as_str().unwrap_or_default();
+    assert!(runbook.contains("reeve describe zone held"), "{:#}", fired.body);
+    let told = scene.host.ok(&["describe", "zone", "held"]);
+    assert!(told.contains(&format!("kill {}", holder.pid())), "what the runbook names says what to do: {told}");
+    let mended = Instant::now();
+    drop(holder);
+    let resolved = scene.chain.heard("ZoneHaltBlocked", "held", "resolved", mended);
+    assert_eq!(scene.host.state("held"), "installed");
+    // The same without Prometheus.
+    scene.inbox.wait("HaltBlocked", "held");
+    (seconds(begun, fired.at), seconds(mended, resolved.at))
+}
+
+/// A commit that is no good, and one that mends it.
+fn rejected_commit(scene: &Scene) -> f64 {
+    let begun = Instant::now();
+    push(&scene.repo, &good("installed").with("bad.yaml", "kind: Zone\n"));
+    let fired = scene.chain.heard("CommitRejected", "", "firing", begun);
+    let description = fired.body["annotations"]["description"].as_str().unwrap_or_default();
+    assert!(description.contains("ManifestInvalid"), "the reason is told: {:#}", fired.body);
+    let mended = Instant::now();
+    push(&scene.repo, &good("installed"));
+    scene.chain.heard("CommitRejected", "", "resolved", mended);
+    scene.inbox.wait("SourceFresh", "-");
+    scene.chain.heard("NotSourceFresh", "", "resolved", mended);
+    seconds(begun, fired.at)
+}
+
+/// The metrics of what this host's kernel does not tell (it has no controllers of cgroup v2), or that come of what did not
+/// happen here.
+const NOT_HERE: [&str; 9] = [
+    "reeve_zone_differences",
+    "reeve_zone_cpu_throttled_seconds_total",
+    "reeve_zone_memory_bytes",
+    "reeve_zone_memory_limit_bytes",
+    "reeve_zone_oom_kills_total",
+    "reeve_zone_tasks",
+    "reeve_zone_pressure_waiting_seconds_total",
+    "reeve_source_rejected",
+    "reeve_source_rejected_timestamp_seconds",
+];
+
+/// What the controller tells now has every metric, but those that cannot be here, and is as Prometheus wants it.
+fn exercised() {
+    let (head, text) = chain::get(REEVE, "/metrics").expect("an answer");
+    assert!(head.ends_with(" 200 OK"), "{head}");
+    let told = |name: &str| {
+        text.lines().any(|line| line.strip_prefix("# TYPE ").is_some_and(|rest| rest.starts_with(&format!("{name} "))))
+    };
+    let families = reeve_state::metrics::FAMILIES.iter().map(|about| about.name);
+    let missing: Vec<&str> = families.filter(|name| !told(name) && !NOT_HERE.contains(name)).collect();
+    assert!(missing.is_empty(), "not told: {missing:?}\n{text}");
+    harness::git::fed(std::process::Command::new("promtool").args(["check", "metrics"]), text.as_bytes());
+    let (head, _) = chain::get(REEVE, "/elsewhere").expect("an answer");
+    assert!(head.contains(" 404 "), "{head}");
+}
+
+fn main() {
+    let scene = Scene::new();
+    let begun = Instant::now();
+    let (halt_alert, halt_resolved) = stuck_halt(&scene);
+    println!("a halt that is stuck: {halt_alert} s until the alert, {halt_resolved} s from mended until resolved");
+    let commit_alert = rejected_commit(&scene);
+    println!("a commit that is rejected: {commit_alert} s until the alert");
+    exercised();
+    // Whoever is on call heard of these, and of nothing else.
+    std::thread::sleep(Duration::from_secs(2));
+    let mut heard: Vec<String> = scene.chain.all().into_iter().map(|message| message.alert).collect();
+    heard.sort();
+    heard.dedup();
+    assert_eq!(heard, ["CommitRejected", "NotSourceFresh", "ZoneHaltBlocked"], "{:#?}", scene.chain.all());
+    until("all is quiet", || chain::query("ALERTS{alertstate=\"firing\"}").is_none());
+    println!("all of it: {} s", begun.elapsed().as_secs());
+    let Scene { mut host, repo, chain, inbox: _inbox } = scene;
+    drop(chain);
+    // The zones go with their manifests.
+    push(&repo, &Files::default().with("README", "Nothing.\n"));
+    host.wait_state("held", "none");
+    let left = host.take_down();
+    assert!(left.problems.is_empty(), "left over: {:#?}\n{}", left.problems, host.controller_log());
+    let figures = serde_json::json!({
+        "halt_alert_s": halt_alert, "halt_resolved_s": halt_resolved, "commit_alert_s": commit_alert,
+    });
+    println!("{figures}");
+}
