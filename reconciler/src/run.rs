@@ -6,6 +6,7 @@
 //! (zoneadmd's events, links), a request ([`control`]), a time that has come, and a slow full resync.
 
 mod asked;
+mod checks;
 mod control;
 mod ear;
 mod engine;
@@ -15,9 +16,9 @@ mod hook;
 mod links;
 mod manifests;
 mod notify_socket;
-mod repeats;
 mod settle;
 mod stir;
+mod suspended;
 mod watch;
 mod worker;
 
