@@ -6,6 +6,7 @@ mod approve;
 mod describe;
 mod diff;
 mod down;
+mod events;
 mod exhausted;
 mod failure;
 mod get;
@@ -23,6 +24,7 @@ mod run;
 mod safe_text;
 mod secret;
 mod source;
+mod suspend;
 mod terminal;
 mod time;
 mod validate;
@@ -130,8 +132,14 @@ enum Command {
     Reboot(imperative::Arguments),
     /// Try zones again that gave up or wait
     Retry(imperative::RetryArguments),
+    /// Leave zones alone for a while: drift is still told, nothing is done but an unfinished halt
+    Suspend(suspend::SuspendArguments),
+    /// End what suspend began
+    Resume(suspend::ResumeArguments),
     /// Show what was done to zones, and by which commit
     History(source::HistoryArguments),
+    /// Show what happened on this host and to its zones; with --watch go on
+    Events(events::Arguments),
     /// Make the controller look at its git repository at once
     Notify(source::NotifyArguments),
     /// Say yes to what Reeve does not do by itself
@@ -253,7 +261,10 @@ fn dispatch(context: &Context, global: &Global, command: Command) -> Done {
         Command::Halt(arguments) => imperative::halt(context, &arguments),
         Command::Reboot(arguments) => imperative::imperative(context, Goal::Reboot, &arguments),
         Command::Retry(arguments) => imperative::retry(context, &arguments),
+        Command::Suspend(arguments) => suspend::suspend(context, &arguments),
+        Command::Resume(arguments) => suspend::resume(context, &arguments),
         Command::History(arguments) => source::history(context, &arguments),
+        Command::Events(arguments) => events::events(context, &arguments),
         Command::Notify(arguments) => source::notify(context, &arguments),
         Command::Approve(arguments) => approve::approve(context, &arguments),
         Command::Schema(arguments) => validate::schema(&arguments),

@@ -58,9 +58,7 @@ pub fn carry_out(host: &Host, zone: &str, goal: Goal, force_detach: bool, observ
                 format!("{asked}{how} was asked for by hand and failed: {why}")
             }
         };
-        let event =
-            HostEvent { at: host.now(), zone: Some(zone.to_owned()), reason: "ByHand".into(), message, commit: None };
-        events::add(host.places().state(), &event);
+        events::add(host.places().state(), &HostEvent::new(host.now(), Some(zone), "ByHand", message));
         tell_next(host, zone, to, observer);
         // Nothing in the kernel tells it of an end that was asked for. Where it cannot be told, its resync will see.
         if let Ok(Some(mut controller)) = Controller::connect(host.places()) {
@@ -102,9 +100,7 @@ pub fn retry(host: &Host, zone: &str) -> Result<()> {
     let mut memory = files.memory(host.boot_id());
     memory.policy.restarts = memory.policy.restarts.retried();
     files.remember_locked(&memory)?;
-    let message = "a retry was asked for by hand".to_owned();
-    let event =
-        HostEvent { at: host.now(), zone: Some(zone.to_owned()), reason: "Retry".into(), message, commit: None };
+    let event = HostEvent::new(host.now(), Some(zone), "Retry", "a retry was asked for by hand");
     events::add(host.places().state(), &event);
     Ok(())
 }

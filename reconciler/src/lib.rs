@@ -22,6 +22,7 @@ pub mod controller;
 pub mod desired;
 pub mod error;
 pub mod git;
+pub mod health;
 pub mod holders;
 pub mod host;
 pub mod imperative;
@@ -43,6 +44,7 @@ pub mod secrets;
 pub mod source;
 pub mod store;
 pub mod supervisor;
+pub mod suspend;
 pub mod walk;
 
 pub use error::{Error, Result};

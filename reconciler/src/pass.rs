@@ -13,8 +13,9 @@ use reeve_state::approval::Approvals;
 use reeve_state::audit::{self, Finding, Permissions, Severity};
 use reeve_state::condition::Claim;
 use reeve_state::difference::Recorded;
+use reeve_state::health::{HealthState, HealthStatus};
 use reeve_state::observed::derive_state;
-use reeve_state::plan::{self, Hold, Plan, ZonePlan, ZonePolicy, take_down};
+use reeve_state::plan::{self, Hold, Plan, ZonePlan, ZonePolicy, take_down, take_down_in_order};
 use reeve_state::status::{Outcome, ZoneStatus};
 use reeve_state::wanted::{self, Wanted};
 use reeve_state::{HostFacts, ZoneFacts, ZoneState};
@@ -108,6 +109,8 @@ pub struct World {
     pub recorded: BTreeMap<String, Recorded>,
     /// What is remembered, by zone.
     pub memories: BTreeMap<String, Memory>,
+    /// What health checks say, by zone; only of those that have one and run.
+    pub health: BTreeMap<String, HealthStatus>,
     /// The same, as the planner takes it.
     policies: BTreeMap<String, ZonePolicy>,
     /// Changes that manifests approve.
@@ -158,6 +161,7 @@ impl World {
             facts,
             recorded: BTreeMap::new(),
             memories: BTreeMap::new(),
+            health: BTreeMap::new(),
             policies: BTreeMap::new(),
             approved: Approvals::default(),
             approvals: Approvals::default(),
@@ -201,12 +205,14 @@ impl World {
             self.recorded.remove(zone);
             self.memories.remove(zone);
             self.policies.remove(zone);
+            self.health.remove(zone);
             self.outcomes.remove(zone);
             self.statuses.remove(zone);
             self.plans.remove(zone);
             return;
         }
-        self.policies.insert(zone.to_owned(), seen.memory.policy.clone());
+        let healthy = self.is_healthy(zone);
+        self.policies.insert(zone.to_owned(), ZonePolicy { healthy, ..seen.memory.policy.clone() });
         self.memories.insert(zone.to_owned(), seen.memory);
         self.facts.zones.insert(zone.to_owned(), seen.facts);
         match seen.recorded {
@@ -221,10 +227,35 @@ impl World {
         self.approvals.extend(&self.approved);
     }
 
+    /// Takes in what health checks say of a zone; none where nothing is checked.
+    pub fn set_health(&mut self, zone: &str, health: Option<HealthStatus>) {
+        match health {
+            Some(health) => drop(self.health.insert(zone.to_owned(), health)),
+            None => drop(self.health.remove(zone)),
+        }
+        let healthy = self.is_healthy(zone);
+        if let Some(policy) = self.policies.get_mut(zone) {
+            policy.healthy = healthy;
+        }
+    }
+
+    fn is_healthy(&self, zone: &str) -> bool {
+        self.health.get(zone).is_some_and(|health| health.status == HealthState::Healthy)
+    }
+
+    /// A zone's suspension is over: what the planner is told next time.
+    pub fn resumed(&mut self, zone: &str) {
+        if let Some(policy) = self.policies.get_mut(zone) {
+            policy.suspended = None;
+        }
+    }
+
     /// Zones for which what became of other zones may matter: they wait for one of them, or have something to do and do
     /// not do it yet.
     fn unquiet(&self) -> impl Iterator<Item = &String> {
-        let open = |plan: &ZonePlan| !plan.steps.is_empty() || matches!(plan.hold, Some(Hold::Conflict { .. }));
+        let open = |plan: &ZonePlan| {
+            !plan.steps.is_empty() || matches!(plan.hold, Some(Hold::Conflict { .. } | Hold::DependsOn { .. }))
+        };
         let waiting = self.plans.iter().filter(move |(_, plan)| open(plan)).map(|(name, _)| name);
         waiting.filter(|name| !self.busy.contains(*name))
     }
@@ -295,7 +326,9 @@ fn plan_down(world: &World, zones: Option<&BTreeSet<String>>, down: &BTreeSet<St
         Some(facts) => take_down(purge, facts, world.recorded.get(name)),
         None => take_down(purge, &nothing(name), None),
     };
-    Plan { zones: wanted.map(one).collect() }
+    let mut plan = Plan { zones: wanted.map(one).collect() };
+    take_down_in_order(&mut plan, down, &world.facts, &world.recorded);
+    plan
 }
 
 /// Audits the plan by rules of its own; a zone with a fatal finding is left alone and told of.

@@ -27,7 +27,7 @@ pub fn walk(host: &Host, planned: &Planned, observer: &Observer) -> Result<Outco
     }
     let mut outcomes = BTreeMap::new();
     while !left.is_empty() {
-        let waits = |plan: &ZonePlan| plan.after.iter().any(|other| left.iter().any(|(plan, _)| plan.name == *other));
+        let waits = |plan: &ZonePlan| plan.waits_for().any(|other| left.iter().any(|(plan, _)| plan.name == *other));
         let (mut wave, mut later): (Vec<_>, Vec<_>) = {
             let waiting: Vec<bool> = left.iter().map(|(plan, _)| waits(plan)).collect();
             let mut waiting = waiting.into_iter();
@@ -52,6 +52,14 @@ fn check(host: &Host, planned: &Planned, plan: &ZonePlan) -> Result<ZoneSeen> {
     let then = planned.facts.zones.get(&plan.name);
     if then.is_some_and(|then| then.configured != seen.facts.configured || then.zsched != seen.facts.zsched) {
         return Err(stale("was changed since"));
+    }
+    if let Some(suspension) = seen.memory.policy.suspended.as_ref().filter(|said| !said.is_over(crate::store::now())) {
+        let help = format!("reeve resume {}", plan.name);
+        return Err(Error::refused(format!(
+            "zone {} is {}; when it may be touched: {help}",
+            plan.name,
+            suspension.words()
+        )));
     }
     // A saved plan shows what it destroys; applying it by name is the person's word.
     let permissions = Permissions { destroy: [plan.name.clone()].into() };

@@ -7,6 +7,7 @@
 
 mod asked;
 mod bulletin;
+mod checks;
 mod control;
 mod ear;
 mod engine;
@@ -16,9 +17,9 @@ mod hook;
 mod links;
 mod manifests;
 mod notify_socket;
-mod repeats;
 mod settle;
 mod stir;
+mod suspended;
 mod watch;
 mod worker;
 

@@ -7,6 +7,7 @@ pub mod events;
 pub mod files;
 pub mod ids;
 pub mod lock;
+pub mod suspension;
 pub mod zone;
 
 use std::io::ErrorKind;

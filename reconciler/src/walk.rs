@@ -16,6 +16,7 @@ use reeve_state::observed::derive_state;
 use reeve_state::plan::{Action, Step, ZonePlan};
 use reeve_state::restart::{ExitKind, ExitReport};
 use reeve_state::status::{DONE, HistoryEntry, Outcome};
+use reeve_state::suspension::Suspension;
 use reeve_state::{Fact, Transition, ZoneFacts, ZoneState, lifecycle};
 
 use crate::error::{Error, Result};
@@ -63,7 +64,16 @@ pub fn walk(
     zoneadmd: &mut Option<Zoneadmd>,
     observer: &Observer,
 ) -> Walked {
-    walk_by_hand(host, plan, seen, source, zoneadmd, observer, false)
+    let known = seen.memory.policy.suspended.clone();
+    carry_out(host, plan, seen, source, zoneadmd, observer, By::Plan { known })
+}
+
+/// Who has a walk made.
+enum By {
+    /// The plan, which was made knowing of this suspension.
+    Plan { known: Option<Suspension> },
+    /// Somebody who stands by, and whom a suspension does not stop.
+    Hand { force_detach: bool },
 }
 
 /// The same for somebody who stands by: with `force_detach`, a halt detaches mounts that are busy.
@@ -76,11 +86,23 @@ pub fn walk_by_hand(
     observer: &Observer,
     force_detach: bool,
 ) -> Walked {
+    carry_out(host, plan, seen, source, zoneadmd, observer, By::Hand { force_detach })
+}
+
+fn carry_out(
+    host: &Host,
+    plan: &ZonePlan,
+    seen: ZoneSeen,
+    source: Option<&str>,
+    zoneadmd: &mut Option<Zoneadmd>,
+    observer: &Observer,
+    by: By,
+) -> Walked {
     let files = ZoneFiles::new(host.places(), &plan.name);
     let ZoneSeen { facts, mut memory, recorded } = seen;
     host.boot_id().clone_into(&mut memory.boot_id);
     let outcome = Outcome::default();
-    let halting = halt::Halting::new(force_detach);
+    let halting = halt::Halting::new(matches!(by, By::Hand { force_detach: true }));
     let mut walk = Walk { host, plan, source, observer, files, zoneadmd, facts, memory, recorded, outcome, halting };
     let lock = match walk.files.lock() {
         Ok(lock) => lock,
@@ -89,7 +111,9 @@ pub fn walk_by_hand(
             return walk.end(false);
         }
     };
-    if !walk.files.journal_is(walk.facts.journal.as_ref(), host.boot_id()) {
+    // Whoever suspends a zone takes its lock after it was written down, so that no walk begins afterwards.
+    let suspended = matches!(&by, By::Plan { known } if walk.files.suspension() != *known);
+    if suspended || !walk.files.journal_is(walk.facts.journal.as_ref(), host.boot_id()) {
         walk.look(true);
         return walk.end(true);
     }

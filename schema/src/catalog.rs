@@ -339,6 +339,7 @@ impl<'f> Catalog<'f> {
             here.map(|(index, entry)| self.member(index, entry, &overlays, &mut patches, report)).collect();
         let facts: Vec<&Facts> = members.iter().map(|member| member.facts.as_ref()).collect();
         check::between_zones(&facts, zonepaths, report);
+        check::dependencies(&facts, report);
         members
     }
 

@@ -7,6 +7,7 @@ use crate::decode::Facts;
 use crate::name::ZoneName;
 use crate::path;
 use crate::source::{Report, Spot};
+use crate::suggest;
 
 /// Checks what the zones of one host have in common. `zonepaths` is the folder of the zonepaths that no manifest names.
 pub(crate) fn between_zones(zones: &[&Facts], zonepaths: &str, report: &mut Report) {
@@ -42,6 +43,77 @@ pub(crate) fn between_zones(zones: &[&Facts], zonepaths: &str, report: &mut Repo
     twice(macs.map(|(link, mac, spot)| ((link, mac), spot)), report, |(link, mac)| {
         (format!("the hardware address {mac} on `{link}`"), "another one, or none: Reeve then makes one")
     });
+}
+
+/// The rules between a zone and those that it depends on: they are there, and no zone depends on itself by way of others.
+pub(crate) fn dependencies(zones: &[&Facts], report: &mut Report) {
+    let mut by_name: BTreeMap<&ZoneName, &Facts> = BTreeMap::new();
+    for facts in zones {
+        if let Some((name, _)) = &facts.name {
+            by_name.entry(name).or_insert(facts);
+        }
+    }
+    for facts in zones {
+        for (zone, spot, healthy) in &facts.dependencies {
+            if let Some(other) = by_name.get(zone) {
+                if *healthy && !other.health {
+                    let message = format!("zone `{zone}` has no health check to wait for");
+                    report.add(spot.clone(), message, "`health:` in its manifest, or `until: running`");
+                }
+                continue;
+            }
+            let near = suggest::nearest(zone.as_str(), by_name.keys().map(|name| name.as_str()));
+            let help = match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "the name of a zone of the same host".to_owned(),
+            };
+            report.add(spot.clone(), format!("there is no zone `{zone}` to depend on"), help);
+        }
+    }
+    for cycle in cycles(&by_name) {
+        let names: Vec<&str> = cycle.iter().chain(cycle.first()).map(|(name, _)| name.as_str()).collect();
+        let Some((_, spot)) = cycle.iter().min_by_key(|(_, spot)| *spot) else { continue };
+        if let [zone, _] = names.as_slice() {
+            report.add((*spot).clone(), format!("zone `{zone}` depends on itself"), "other zones, or no `dependsOn`");
+            continue;
+        }
+        let at: Vec<String> = cycle.iter().map(|(name, spot)| format!("{name} at {}", place(report, spot))).collect();
+        let message = format!("zones depend on each other: {}", names.join(" > "));
+        report.add((*spot).clone(), message, format!("take one of these out: {}", at.join(", ")));
+    }
+}
+
+/// The zones of each cycle, each with the place where it names the next one. A zone is in one cycle at most of those that
+/// are found; what is left when that one is mended is found then.
+fn cycles<'f>(by_name: &BTreeMap<&'f ZoneName, &'f Facts>) -> Vec<Vec<(&'f ZoneName, &'f Spot)>> {
+    let mut done: BTreeSet<&ZoneName> = BTreeSet::new();
+    let mut found = Vec::new();
+    for start in by_name.keys() {
+        // The way from the start to where it is now: the zone, the next of its dependencies, and the place that led on.
+        let mut way: Vec<(&ZoneName, usize, Option<&Spot>)> = vec![(start, 0, None)];
+        while let Some((zone, next, _)) = way.last_mut() {
+            let (zone, at) = (*zone, *next);
+            *next += 1;
+            let dependencies = by_name.get(zone).map_or(&[][..], |facts| facts.dependencies.as_slice());
+            let Some((other, spot, _)) = dependencies.get(at).filter(|_| !done.contains(zone)) else {
+                done.insert(zone);
+                way.pop();
+                continue;
+            };
+            if let Some(last) = way.last_mut() {
+                last.2 = Some(spot);
+            }
+            if let Some(from) = way.iter().position(|(zone, ..)| *zone == other) {
+                found.push(way[from..].iter().filter_map(|(zone, _, spot)| Some((*zone, (*spot)?))).collect());
+                done.extend(way.iter().map(|(zone, ..)| *zone));
+                break;
+            }
+            if let Some((name, _)) = by_name.get_key_value(other).filter(|(name, _)| !done.contains(**name)) {
+                way.push((name, 0, None));
+            }
+        }
+    }
+    found
 }
 
 /// A place as a message names it.

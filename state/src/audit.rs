@@ -48,7 +48,7 @@ pub struct Permissions {
 /// Every rule that a plan breaks; empty for a sound one.
 pub fn audit(plan: &Plan, facts: &HostFacts, permissions: &Permissions) -> Vec<Finding> {
     let mut out = Findings(Vec::new());
-    order::check(plan, &mut out);
+    order::check(plan, facts, &mut out);
     for zone in &plan.zones {
         let nothing = ZoneFacts::absent(&zone.name);
         let seen = facts.zones.get(&zone.name).unwrap_or(&nothing);

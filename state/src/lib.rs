@@ -11,6 +11,7 @@ pub mod audit;
 pub mod condition;
 pub mod difference;
 pub mod halt;
+pub mod health;
 pub mod journal;
 pub mod lifecycle;
 pub mod limits;
@@ -22,6 +23,7 @@ pub mod removal;
 pub mod restart;
 pub mod source;
 pub mod status;
+pub mod suspension;
 pub mod time;
 pub mod wanted;
 

@@ -1,6 +1,7 @@
 //! What is to be done: a legal path for each zone, its steps and what they cost, and where a zone must wait, why.
 //! Planning decides everything and touches nothing; walking touches and decides nothing.
 
+mod depend;
 mod gate;
 mod order;
 mod request;
@@ -13,6 +14,7 @@ mod zone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use depend::take_down_in_order;
 pub use request::{Refusal, request, restart, take_down};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,6 +24,7 @@ use crate::difference::{Difference, Recorded};
 use crate::lifecycle::{Transition, ZoneState};
 use crate::observed::{Fact, HostFacts, ZoneFacts};
 use crate::restart::{RestartHistory, StayReason};
+use crate::suspension::Suspension;
 use crate::time::Timestamp;
 use crate::wanted::Wanted;
 
@@ -112,6 +115,13 @@ pub enum Hold {
         /// What: an address or a path.
         what: String,
     },
+    /// A zone that it depends on does not run, and is not about to. It is installed, and what is up stays as it is.
+    DependsOn {
+        /// That zone.
+        zone: String,
+        /// Whether it is to be healthy, and not only to run.
+        healthy: bool,
+    },
     /// A secret that the manifest names could not be had on this host. What is wanted is not known then: the zone stays as
     /// it is, but for going down where the manifest says so.
     SecretUnavailable {
@@ -119,7 +129,10 @@ pub enum Hold {
         why: String,
     },
     /// Somebody suspended the zone.
-    Suspended,
+    Suspended {
+        /// When that ends by itself.
+        until: Option<Timestamp>,
+    },
     /// None of these manifests names it, and none of them did: it came from elsewhere, so that it is no matter of theirs.
     OtherSource {
         /// The file that it came from, where that is recorded.
@@ -133,6 +146,7 @@ impl Hold {
         match self {
             Self::Backoff { until } => Some(*until),
             Self::AwaitingWindow { opens, .. } => *opens,
+            Self::Suspended { until } => *until,
             _ => None,
         }
     }
@@ -187,11 +201,32 @@ pub struct ZonePlan {
     pub source: Option<String>,
     /// Zones whose teardown must be done before this zone's bring-up begins: they still hold what it needs.
     pub after: Vec<String>,
+    /// Zones that must run before this zone's bring-up begins: it depends on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub up_after: Vec<String>,
+    /// Zones whose teardown must be done before this zone's begins: they depend on it and go down as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub down_after: Vec<String>,
     /// In words.
     pub reason: String,
 }
 
 impl ZonePlan {
+    /// Every zone that it waits for, before it goes down or before it comes up.
+    pub fn waits_for(&self) -> impl Iterator<Item = &String> {
+        self.after.iter().chain(&self.up_after).chain(&self.down_after)
+    }
+
+    /// When it stops waiting by itself, where it waits for a time.
+    pub fn wakes_at(&self) -> Option<Timestamp> {
+        self.hold.as_ref()?.until()
+    }
+
+    /// Whether what failed before is no longer what the zone waits for: it has nothing to do before something else comes.
+    pub fn is_past_failures(&self) -> bool {
+        self.held_for_secret().is_some() || (self.steps.is_empty() && matches!(self.hold, Some(Hold::Suspended { .. })))
+    }
+
     /// Which secret a zone lacks that has nothing to do before it is there. What failed before is no longer what it waits for.
     pub fn held_for_secret(&self) -> Option<&str> {
         match &self.hold {
@@ -222,7 +257,7 @@ impl Plan {
 
     /// The earliest time at which a zone stops waiting by itself.
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.zones.iter().filter_map(|zone| zone.hold.as_ref()?.until()).min()
+        self.zones.iter().filter_map(ZonePlan::wakes_at).min()
     }
 }
 
@@ -233,7 +268,11 @@ pub struct ZonePolicy {
     /// Starts and ends of its init.
     pub restarts: RestartHistory,
     /// Leave it alone (an unfinished halt still goes on).
-    pub suspended: bool,
+    #[serde(deserialize_with = "crate::suspension::lenient")]
+    pub suspended: Option<Suspension>,
+    /// Whether its health check succeeded since init was started, and does not fail now. Seen anew by each controller.
+    #[serde(skip)]
+    pub healthy: bool,
     /// Digest of a manifest for which somebody confirmed that the data of the zone may be lost.
     pub confirmed: Option<String>,
 }
@@ -279,15 +318,19 @@ fn plan_zones<'a>(input: &Input<'_>, names: impl Iterator<Item = &'a String>) ->
     };
     // A zone that is held back may be the one that another was waiting for: until nobody new is held back.
     loop {
-        let conflicts = order::conflicts(&zones, &holdings);
-        if conflicts.is_empty() {
+        let mut held = order::conflicts(&zones, &holdings);
+        if held.is_empty() {
+            held = depend::held(&zones, input);
+        }
+        if held.is_empty() {
             break;
         }
-        for (index, conflict) in conflicts {
-            zones[index] = with_subject(input, &zones[index].name, |s| zone::plan(s, Some(&conflict)));
+        for (index, hold) in held {
+            zones[index] = with_subject(input, &zones[index].name, |s| zone::plan(s, Some(&hold)));
         }
     }
     order::arrange(&mut zones, &holdings);
+    depend::arrange(&mut zones, input);
     Plan { zones }
 }
 

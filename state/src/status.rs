@@ -7,10 +7,12 @@ use crate::approval;
 use crate::condition::{self, Claim, Condition, ConditionStatus, ConditionType};
 use crate::difference::{Cause, Recorded};
 use crate::halt::{HaltBlockedReason, HaltStatus};
+use crate::health::HealthStatus;
 use crate::lifecycle::{Transition, ZoneState};
 use crate::observed::ZoneFacts;
 use crate::plan::{Hold, ZonePlan, ZonePolicy};
 use crate::restart::{ExitReport, StayReason};
+use crate::suspension::Suspension;
 use crate::time::Timestamp;
 use crate::wanted::{self, Wanted};
 
@@ -123,6 +125,12 @@ pub struct ZoneStatus {
     /// A change that waits for a person or a window, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
+    /// What its health check says; null without one, and where the zone does not run.
+    #[serde(default)]
+    pub health: Option<HealthStatus>,
+    /// Who suspended the zone, why and until when; null where nobody did.
+    #[serde(default)]
+    pub suspended: Option<Suspension>,
     /// Restarts of init since the manifest changed.
     pub restarts: u32,
     /// How init last ended.
@@ -234,6 +242,8 @@ pub fn status(input: &Input<'_>) -> ZoneStatus {
         conditions: conditions(input),
         halt: halting(input).cloned(),
         pending: pending(input),
+        health: None,
+        suspended: policy.suspended.clone().filter(|suspension| !suspension.is_over(input.now)),
         restarts: policy.restarts.restarts,
         last_exit: facts.last_exit.or(policy.restarts.last_exit),
         history,
@@ -326,7 +336,7 @@ fn claims(input: &Input<'_>) -> Vec<Claim> {
         out.push(Claim::is_true(ConditionType::Drifted, "FieldsDiffer", fields.join(", ")));
     }
     let stalling = out.iter().find(|c| c.kind.stalls() && c.status == ConditionStatus::True).cloned();
-    let failed = outcome.failed.as_ref().filter(|_| plan.held_for_secret().is_none());
+    let failed = outcome.failed.as_ref().filter(|_| !plan.is_past_failures());
     let waits = matches!(plan.hold, Some(Hold::Backoff { .. } | Hold::AwaitingWindow { .. })) || failed.is_some();
     match &stalling {
         Some(cause) => {
@@ -370,15 +380,16 @@ fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
         let message = format!("{}{}", cause.message, waiting(input));
         return not(format!("{:?}", cause.kind), &message);
     }
-    if let (Some(error), None) = (&outcome.failed, plan.held_for_secret()) {
+    if let (Some(error), false) = (&outcome.failed, plan.is_past_failures()) {
         return not("StepFailed".into(), error);
     }
     match &plan.hold {
         Some(Hold::Stay { why }) => not(why.as_str().into(), &plan.reason),
         Some(Hold::Backoff { .. }) => not("Backoff".into(), &plan.reason),
         Some(Hold::Conflict { .. }) => not("Conflict".into(), &plan.reason),
+        Some(Hold::DependsOn { .. }) => not("DependsOn".into(), &plan.reason),
         Some(Hold::SecretUnavailable { .. }) => not("SecretUnavailable".into(), &plan.reason),
-        Some(Hold::Suspended) => not("Suspended".into(), &plan.reason),
+        Some(Hold::Suspended { .. }) => not("Suspended".into(), &plan.reason),
         Some(Hold::AwaitingApproval { .. }) => not("AwaitingApproval".into(), &plan.reason),
         Some(Hold::AwaitingWindow { .. }) => not("AwaitingWindow".into(), &plan.reason),
         Some(Hold::AwaitingConfirmation { .. } | Hold::FilesGone | Hold::Unknown { .. } | Hold::OtherSource { .. }) => {

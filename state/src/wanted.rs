@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use reeve_schema::manifest::{Approval, Init, Net, Restart, Zone};
+use reeve_schema::manifest::{Approval, Health, Init, Net, Restart, Zone};
 use reeve_schema::quantity::TimeSpan;
 use reeve_schema::{Deletion, DesiredState};
 use serde::de::DeserializeOwned;
@@ -134,6 +134,30 @@ pub fn approval(manifest: &Value) -> Option<Approval> {
 /// `spec.net`; empty where there is none.
 pub fn net(manifest: &Value) -> Vec<Net> {
     field(manifest, &["spec", "net"]).unwrap_or_default()
+}
+
+/// A zone that another needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Its name.
+    pub zone: String,
+    /// Whether it is to be healthy, and not only to run.
+    pub healthy: bool,
+}
+
+/// The zones that `spec.dependsOn` names.
+pub fn depends_on(manifest: &Value) -> Vec<Need> {
+    let Some(all) = at(manifest, &["spec", "dependsOn"]).and_then(Value::as_array) else { return Vec::new() };
+    let one = |one: &Value| {
+        let healthy = one.get("until").and_then(Value::as_str) == Some("healthy");
+        Some(Need { zone: one.get("zone")?.as_str()?.to_owned(), healthy })
+    };
+    all.iter().filter_map(one).collect()
+}
+
+/// `spec.health`, where there is one that this version knows.
+pub fn health(manifest: &Value) -> Option<Health> {
+    Health::deserialize(at(manifest, &["spec", "health"])?).ok()
 }
 
 /// `spec.zonepath`.

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use common::{World, from_document, wants};
 use reeve_state::audit::audit;
-use reeve_state::plan::Plan;
+use reeve_state::plan::{Plan, ZonePolicy};
+use reeve_state::suspension::Suspension;
 use reeve_state::wanted::Wanted;
-use reeve_state::{Fact, ZoneState};
+use reeve_state::{Fact, Timestamp, ZoneState};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -117,6 +118,24 @@ fn write_missing() {
     let mut blind = one(&running, ZoneState::Running);
     blind.facts.zones.get_mut("web").expect("web").init = Fact::unknown("open /proc/102/stat: EMFILE");
     new_case("init-unknown", blind, std::slice::from_ref(&running));
+    // Nobody touches a suspended zone; what differs is told.
+    let mut suspended = one(&running, ZoneState::Running);
+    let suspension = Suspension {
+        reason: "a disk is looked at".into(),
+        owner: "ada".into(),
+        since: Timestamp(900_000),
+        until: Some(Timestamp(2_000_000)),
+    };
+    let policy = ZonePolicy { suspended: Some(suspension), ..ZonePolicy::default() };
+    suspended.policies.insert("web".into(), policy);
+    new_case("suspended", suspended, &[web(json!({"hostname": "other"}))]);
+    // Up in order, from nothing; and down in the reverse one.
+    let needs = |state: &str| wants("app", json!({"state": state, "dependsOn": [{"zone": "web"}]}));
+    new_case("depends-on-up", World::new(), &[web(json!({})), needs("running")]);
+    let mut both = one(&running, ZoneState::Running);
+    both.put(&needs("running"), ZoneState::Running);
+    new_case("depends-on-down", both, &[web(json!({"state": "installed"})), needs("installed")]);
+    new_case("depends-on-waits", World::new(), &[web(json!({"state": "ready"})), needs("running")]);
     // The address goes from one zone to another: the one that has it comes down first.
     let other = |address: &str| wants("app", json!({"net": [{"physical": "reeve0", "address": address}]}));
     let mut swap = one(&running, ZoneState::Running);

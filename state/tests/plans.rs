@@ -7,6 +7,7 @@ use common::{World, facts_in, wants};
 use reeve_state::audit::{Permissions, audit_zone};
 use reeve_state::plan::{Hold, Plan, Refusal, ZonePlan, ZonePolicy, plan_some, request, restart, take_down};
 use reeve_state::restart::{ExitKind, ExitReport, RestartHistory, StayReason};
+use reeve_state::suspension::Suspension;
 use reeve_state::wanted::Wanted;
 use reeve_state::{Fact, Timestamp, Transition, ZoneState};
 use serde_json::{Value, json};
@@ -185,14 +186,23 @@ fn what_another_zone_keeps_is_not_taken_and_what_it_gives_up_is_waited_for() {
 #[test]
 fn a_suspended_zone_is_left_alone_but_for_its_unfinished_halt() {
     let zone = wants("z", json!({}));
-    let suspended = ZonePolicy { suspended: true, ..ZonePolicy::default() };
+    let suspension = Suspension {
+        reason: "a disk is being looked at".into(),
+        owner: "ada".into(),
+        since: Timestamp(1),
+        until: Some(Timestamp(2_000_000)),
+    };
+    let suspended = ZonePolicy { suspended: Some(suspension), ..ZonePolicy::default() };
     for (state, path) in [(Ready, vec![]), (Installed, vec![]), (ZoneState::Down, vec![T::Halt])] {
         let mut world = World::new();
         world.put(&zone, state);
         world.wanted.insert("z".into(), zone.clone());
         world.policies.insert("z".into(), suspended.clone());
         assert_eq!(only(&world.plan()).path, path, "{state}");
-        assert_eq!(only(&world.plan()).hold, Some(Hold::Suspended));
+        assert_eq!(only(&world.plan()).hold, Some(Hold::Suspended { until: Some(Timestamp(2_000_000)) }));
+        assert_eq!(world.plan().wake_at(), Some(Timestamp(2_000_000)));
+        world.facts.observed_at = Timestamp(2_000_000);
+        assert_eq!(only(&world.plan()).hold, None, "it is over");
     }
 }
 

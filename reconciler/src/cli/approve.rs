@@ -76,13 +76,8 @@ fn approve_zone(context: &Context, zone: &str, digest: Option<&ChangeDigest>, da
     approvals::keep(&context.places, &Approved::new(&digest, zone, data_loss, by.clone()))?;
     let but = if data_loss { ", its data may be lost" } else { "" };
     let who = by.as_deref().unwrap_or("somebody");
-    let event = HostEvent {
-        at: reeve::store::now(),
-        zone: Some(zone.to_owned()),
-        reason: "Approved".into(),
-        message: format!("{who} approved the change {digest}{but}"),
-        commit: None,
-    };
+    let message = format!("{who} approved the change {digest}{but}");
+    let event = HostEvent::new(reeve::store::now(), Some(zone), "Approved", message);
     events::add(context.places.state(), &event);
     let controller = Controller::connect(&context.places)?;
     let followed = controller.is_some();
@@ -100,13 +95,8 @@ fn approve_removal(context: &Context, digest: &str) -> Done {
     context.host()?;
     let by = who();
     approvals::keep(&context.places, &Approved::new(digest, "", false, by.clone()))?;
-    let event = HostEvent {
-        at: reeve::store::now(),
-        zone: None,
-        reason: "RemovalApproved".into(),
-        message: format!("{} approved the removal {digest}", by.as_deref().unwrap_or("somebody")),
-        commit: None,
-    };
+    let message = format!("{} approved the removal {digest}", by.as_deref().unwrap_or("somebody"));
+    let event = HostEvent::new(reeve::store::now(), None, "RemovalApproved", message);
     events::add(context.places.state(), &event);
     if let Some(mut controller) = Controller::connect(&context.places)? {
         controller.reload()?;
@@ -127,13 +117,8 @@ fn approve_source(context: &Context, commit: &str) -> Done {
     context.host()?;
     Records::new(&context.places).allow(commit)?;
     let who = who().unwrap_or_else(|| "somebody".into());
-    let event = HostEvent {
-        at: reeve::store::now(),
-        zone: None,
-        reason: "SourceApproved".into(),
-        message: format!("{who} approved it to take the place of the accepted one"),
-        commit: Some(commit.to_owned()),
-    };
+    let message = format!("{who} approved it to take the place of the accepted one");
+    let event = HostEvent::new(reeve::store::now(), None, "SourceApproved", message).by(Some(commit.to_owned()));
     events::add(context.places.state(), &event);
     if let Some(mut controller) = Controller::connect(&context.places)? {
         controller.notify(false)?;

@@ -3,16 +3,24 @@
 use std::fmt::Write;
 
 use reeve::Host;
+use reeve::store::HostEvent;
 use reeve_state::condition::Condition;
+use reeve_state::health::{HealthState, HealthStatus};
 use reeve_state::lifecycle::state_name;
 use reeve_state::restart::{ExitKind, ExitReport};
 use reeve_state::status::{HistoryEntry, Pending, ZoneStatus};
+use reeve_state::suspension::Suspension;
 use reeve_state::{Timestamp, ZoneState};
 use serde::Serialize;
 
 use super::failure::{Failure, exit};
 use super::output::{self, Format, FormatArguments, Table, bold, paint_state};
-use super::{Context, Done, halted, safe_text, time, zones};
+use super::{Context, Done, events, halted, safe_text, time, zones};
+
+/// How many events are shown.
+const EVENTS: usize = 10;
+/// How many are looked through.
+const ALL_EVENTS: usize = 100_000;
 
 /// What `describe` takes.
 #[derive(clap::Args, Debug)]
@@ -32,6 +40,8 @@ struct Description {
     status: ZoneStatus,
     /// The transitions that may be asked for.
     legal: Vec<String>,
+    /// The newest events of the zone, oldest first.
+    events: Vec<HostEvent>,
     /// What the controller will do; null where none runs.
     next: Option<String>,
 }
@@ -50,7 +60,8 @@ pub fn describe(context: &Context, arguments: &Arguments) -> Done {
     match format {
         Format::Json | Format::Yaml => {
             let legal = zones::legal_moves(status.state).split(", ").map(str::to_owned).collect();
-            output::print_document(format, &Description { status, legal, next })?;
+            let events = newest_events(&host, name);
+            output::print_document(format, &Description { status, legal, events, next })?;
         }
         _ => output::print(&text(&host, &status, next.as_deref(), format))?,
     }
@@ -78,10 +89,21 @@ fn text(host: &Host, zone: &ZoneStatus, next: Option<&str>, format: Format) -> S
     if !zone.history.is_empty() {
         out += &section("History", history(&zone.history, now).render(format), format);
     }
+    let happened = newest_events(host, &zone.name);
+    if !happened.is_empty() {
+        out += &section("Events", events::table(&happened, now).render(format), format);
+    }
     let next = next.map_or_else(|| "no controller runs: the zone stays as it is".to_owned(), safe_text::line);
     let moves = zones::legal_moves(zone.state);
     let lines = format!("{next}\nTo be asked for from {}: {moves}\n", state_name(zone.state));
     out + &section("Next", lines, format)
+}
+
+fn newest_events(host: &Host, zone: &str) -> Vec<HostEvent> {
+    let mut happened = host.events(ALL_EVENTS);
+    happened.retain(|event| event.zone.as_deref() == Some(zone));
+    happened.drain(..happened.len().saturating_sub(EVENTS));
+    happened
 }
 
 fn state_line(state: Option<ZoneState>, value: &str) -> String {
@@ -125,6 +147,12 @@ fn facts(zone: &ZoneStatus, now: Timestamp) -> Vec<(&'static str, String)> {
         facts.push(("Waiting", pending_text(pending)));
         facts.push(("Change", pending.digest.clone()));
     }
+    if let Some(health) = &zone.health {
+        facts.push(("Health", health_text(health, now)));
+    }
+    if let Some(suspended) = &zone.suspended {
+        facts.push(("Suspended", suspended_text(suspended)));
+    }
     if let Some(exit) = &zone.last_exit {
         facts.push(("Last exit", exit_text(exit, now)));
     }
@@ -140,6 +168,22 @@ fn pending_text(pending: &Pending) -> String {
         (false, false, Some(opens)) => format!("{what}: for a window, which opens {}", time::date(opens)),
         (false, false, None) => format!("{what}: for a window, and none opens within a year"),
     }
+}
+
+fn health_text(health: &HealthStatus, now: Timestamp) -> String {
+    let state = match health.status {
+        HealthState::Unknown => "not known yet",
+        HealthState::Healthy => "healthy",
+        HealthState::Unhealthy => "unhealthy",
+    };
+    let why = health.message.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+    format!("{state}, for {}{why}", time::age(health.since, now))
+}
+
+fn suspended_text(suspension: &Suspension) -> String {
+    let Suspension { reason, owner, since, until } = suspension;
+    let until = until.map_or_else(|| "somebody resumes it".to_owned(), time::date);
+    format!("by {owner}, since {}, until {until}: {reason}", time::date(*since))
 }
 
 /// How init ended, in words.

@@ -71,7 +71,7 @@ impl Output {
 }
 
 /// Whether somebody still reads standard output, as far as that can be told without writing: a pipe tells.
-fn is_read() -> bool {
+pub fn is_read() -> bool {
     let stdout = rustix::stdio::stdout();
     let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -168,8 +168,9 @@ pub fn history(context: &Context, arguments: &HistoryArguments) -> Done {
             "Changed" => format!("changed: {}", event.message),
             reason => format!("{reason}: {}", event.message),
         };
+        let what = if event.count > 1 { format!("{what} ({} times)", event.count) } else { what };
         table.row([
-            time::date(event.at),
+            time::date(event.newest()),
             event.zone.clone().unwrap_or_else(|| "-".into()),
             commit.map_or("-", short).to_owned(),
             safe_text::line(&what),

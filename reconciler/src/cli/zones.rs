@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use reeve::Host;
 use reeve::controller::{Controller, ControllerInfo};
+use reeve::store::ZoneFiles;
 use reeve_schema::DesiredState;
 use reeve_state::condition::{self, ConditionStatus, ConditionType};
 use reeve_state::lifecycle::{EDGES, legal, state_name};
@@ -32,6 +33,7 @@ pub fn row(zone: &ZoneStatus, now: Timestamp) -> [String; 8] {
         Some(found) => (status_name(found.status).to_owned(), found.reason.clone()),
         None => (String::new(), String::new()),
     };
+    let reason = if zone.suspended.is_some() { "Suspended".to_owned() } else { reason };
     [
         zone.name.clone(),
         zone.zone_id.map(|id| id.to_string()).unwrap_or_default(),
@@ -106,6 +108,10 @@ pub fn controller_next(
     state: Option<ZoneState>,
 ) -> String {
     let who = format!("the controller (process {}) follows {}", info.pid, info.source.display());
+    let suspension = ZoneFiles::new(host.places(), zone).suspension();
+    if let Some(suspension) = suspension.filter(|suspension| !suspension.is_over(host.now())) {
+        return format!("{who} and leaves the zone alone: {}", suspension.words());
+    }
     let Ok(set) = input::load(context, std::slice::from_ref(&info.source)) else {
         return format!("{who}, whose manifests have problems: it keeps to those before");
     };

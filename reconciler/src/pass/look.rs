@@ -101,6 +101,10 @@ fn look_at_all(host: &Host, world: &mut World, passed: &mut Passed) -> Looked {
 pub(super) fn take_in(world: &mut World, seen: HostSeen) {
     world.recorded = seen.recorded;
     world.policies = seen.memories.iter().map(|(name, memory)| (name.clone(), memory.policy.clone())).collect();
+    for zone in world.health.clone().into_keys() {
+        let healthy = world.is_healthy(&zone);
+        world.policies.entry(zone).and_modify(|policy| policy.healthy = healthy);
+    }
     world.memories = seen.memories;
     world.facts = seen.facts;
 }

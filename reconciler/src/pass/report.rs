@@ -1,8 +1,11 @@
 //! TELL: the status of each zone.
 
+use std::borrow::Cow;
+
 use reeve_state::ZoneFacts;
 use reeve_state::condition::{self, Claim, Condition, ConditionStatus, ConditionType};
 use reeve_state::difference::Recorded;
+use reeve_state::health::{HealthState, HealthStatus};
 use reeve_state::observed::derive_state;
 use reeve_state::plan::{ZonePlan, ZonePolicy};
 use reeve_state::status::{self, Outcome, ZoneStatus};
@@ -20,19 +23,22 @@ pub(super) fn report(host: &Host, world: &mut World, plan: &ZonePlan) {
     let zone_files = ZoneFiles::new(host.places(), name);
     let kept = if world.statuses.contains_key(name) { None } else { zone_files.status() };
     let previous = world.statuses.get(name).or(kept.as_ref());
+    let health = world.health.get(name).cloned();
+    let outcome = with_health(world.outcomes.get(name).unwrap_or(&no_outcome), health.as_ref());
     let told = status::status(&status::Input {
         wanted: world.wanted.get(name),
         facts: world.facts.zones.get(name).unwrap_or(&nothing),
         recorded: world.recorded.get(name),
         plan,
         policy: world.policies.get(name).unwrap_or(&no_policy),
-        outcome: world.outcomes.get(name).unwrap_or(&no_outcome),
+        outcome: &outcome,
         halt: world.memories.get(name).and_then(|memory| memory.halt.as_ref()),
         commit: world.commit.as_deref(),
         source: &world.source_claims,
         previous,
         now: crate::store::now(),
     });
+    let told = ZoneStatus { health, ..told };
     let changed = previous != Some(&told);
     if let Some(outcome) = world.outcomes.get_mut(name) {
         outcome.walked.clear();
@@ -48,6 +54,17 @@ pub(super) fn report(host: &Host, world: &mut World, plan: &ZonePlan) {
         }
     }
     world.statuses.insert(name.clone(), told);
+}
+
+/// An outcome with what its health check says of the zone.
+fn with_health<'o>(outcome: &'o Outcome, health: Option<&HealthStatus>) -> Cow<'o, Outcome> {
+    let Some(health) = health.filter(|health| health.status == HealthState::Unhealthy) else {
+        return Cow::Borrowed(outcome);
+    };
+    let mut outcome = outcome.clone();
+    let why = health.message.clone().unwrap_or_default();
+    outcome.claims.push(Claim::is_true(ConditionType::Degraded, "HealthCheckFailed", why));
+    Cow::Owned(outcome)
 }
 
 /// The status of a zone as it is now, for those who read it without a manifest: what was told last (`kept`) has what only
@@ -74,6 +91,8 @@ pub fn status_now(
         digest: None,
         source: None,
         after: Vec::new(),
+        up_after: Vec::new(),
+        down_after: Vec::new(),
         reason: String::new(),
     };
     // When it is tried again is known to the controller alone.
@@ -107,6 +126,7 @@ pub fn status_now(
                 source: kept.source.or(now.source),
                 commit: kept.commit,
                 pending: kept.pending,
+                health: kept.health.filter(|_| now.init_pid.is_some() && now.init_pid == kept.init_pid),
                 conditions,
                 ..now
             }

@@ -6,18 +6,17 @@ use std::time::{Duration, Instant};
 
 use reeve_schema::HostSelf;
 use reeve_state::difference::Cause;
-use reeve_state::plan::Hold;
 use reeve_state::source::SourceStatus;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::asked::Follower;
+use super::checks::{self, Checks};
 use super::control::Control;
 use super::feed::Feed;
 use super::happening::Happening;
 use super::links::Links;
-use super::repeats::Repeats;
 use super::settle;
 use super::stir::Stir;
 use super::worker::{self, Job, Surroundings};
@@ -29,6 +28,7 @@ use crate::monitor::board::Board;
 use crate::pass::{self, Passed, Scope, World};
 use crate::progress::{Notice, Observer, PassReport};
 use crate::repository::InForce;
+use crate::store::events::Tally;
 
 /// How often everything is looked at again, whether or not anything told of a change.
 const RESYNC: Duration = Duration::from_secs(60);
@@ -78,8 +78,12 @@ pub struct Engine {
     pub(super) since: reeve_state::Timestamp,
     pub(super) followers: Vec<Follower>,
     pub(super) listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>,
-    /// Failures that came again and again.
-    pub(super) repeats: Repeats,
+    /// Health checks, by zone.
+    pub(super) checks: BTreeMap<String, Checks>,
+    /// Leave to make one.
+    pub(super) checking: Arc<Semaphore>,
+    /// What happened, and how often.
+    pub(super) tally: Tally,
     /// The manifests have a problem: what was accepted before stays in force.
     pub(super) problem: Option<String>,
     /// Whether manifests may go without asking, also most of them at once.
@@ -102,6 +106,7 @@ impl Engine {
         let (up, down) = (Arc::new(Semaphore::new(workers)), Arc::new(Semaphore::new(WORKERS_DOWN)));
         let board = Arc::new(Board::new(&[&up, &down]));
         let observer = fan_out(observer, Arc::clone(&listeners), Arc::clone(&board));
+        let tally = Tally::new(host.places().state());
         let around = Surroundings { host: host.clone(), tell, observer, up, down };
         Self {
             host,
@@ -116,7 +121,9 @@ impl Engine {
             since: crate::store::now(),
             followers: Vec::new(),
             listeners,
-            repeats: Repeats::default(),
+            checks: BTreeMap::new(),
+            checking: Arc::new(Semaphore::new(checks::AT_ONCE)),
+            tally,
             problem: None,
             allow_removals: false,
             in_force: None,
@@ -237,6 +244,8 @@ impl Engine {
         for finding in &passed.findings {
             self.say(finding.zone.as_deref(), format!("{}: {}", finding.rule, finding.message));
         }
+        self.resume_the_expired(&passed);
+        self.check_health(&passed);
         let working = self.dispatch(&passed);
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let zones = passed.zones.len();
@@ -356,7 +365,7 @@ impl Engine {
     fn wake(&self) -> Option<Instant> {
         let now = crate::store::now();
         let held = self.world.plans.values().filter_map(|plan| {
-            let until = plan.hold.as_ref()?.until()?;
+            let until = plan.wakes_at()?;
             Instant::now().checked_add(Duration::from_millis(until.since(now)))
         });
         held.chain(self.zones.values().filter_map(|entry| entry.until)).min()
@@ -373,7 +382,7 @@ impl Engine {
             }
         }
         for (name, plan) in &self.world.plans {
-            if plan.hold.as_ref().and_then(Hold::until).is_some_and(|until| until <= clock) {
+            if plan.wakes_at().is_some_and(|until| until <= clock) {
                 due.push(name.clone());
             }
         }

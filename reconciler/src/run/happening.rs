@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use reeve_kernel::wire::Event;
+use reeve_state::health::HealthState;
+use reeve_state::observed::ProcessId;
 
 use super::engine::Engine;
 use super::links::Changed;
@@ -57,6 +59,17 @@ pub enum Happening {
         /// The zone.
         zone: String,
     },
+    /// What a zone's health checks come to changed.
+    Checked {
+        /// The zone.
+        zone: String,
+        /// The init of the environment that was checked.
+        init: ProcessId,
+        /// What they come to.
+        state: HealthState,
+        /// Why, where it is not healthy.
+        message: Option<String>,
+    },
     /// A worker's thread ended in the middle of its work.
     Lost {
         /// The zone.
@@ -92,6 +105,7 @@ impl Engine {
             }
             Happening::Heard { zone, events, gone } => self.heard_of(&zone, &events, gone),
             Happening::Stirred { zone } => self.try_again(&zone),
+            Happening::Checked { zone, init, state, message } => self.checked(&zone, init, state, message),
             Happening::Lost { zone, error } => {
                 tracing::error!("zone {zone}: the walk ended in the middle: {error}");
                 self.failed(&zone);
@@ -114,13 +128,16 @@ impl Engine {
             let to = reeve_state::lifecycle::state_name(entry.to);
             let from = reeve_state::lifecycle::state_name(entry.from);
             let reason = if entry.failed() { "WalkFailed" } else { "Walked" };
-            let Some(count) = self.repeats.count(zone, entry) else { continue };
-            let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
-            let message =
-                format!("{}: {from} > {to} in {} ms: {}{times}", entry.transition, entry.took_ms, entry.outcome);
-            let commit = because.commit.clone();
-            let event = HostEvent { at: entry.at, zone: Some(zone.to_owned()), reason: reason.into(), message, commit };
-            events::add(self.host.places().state(), &event);
+            let message = format!("{}: {from} > {to} in {} ms: {}", entry.transition, entry.took_ms, entry.outcome);
+            let event = HostEvent::new(entry.at, Some(zone), reason, message).by(because.commit.clone());
+            if entry.failed() {
+                let what = format!("{} {from} {to} {}", entry.transition, entry.outcome);
+                self.tally.note_as(event, &what);
+            } else {
+                // The next failure is a new one.
+                self.tally.end(zone, "WalkFailed");
+                events::add(self.host.places().state(), &event);
+            }
         }
         if walked.outcome.halt_blocked.is_some() {
             self.halt_blocked(zone, &mut walked);
@@ -132,20 +149,20 @@ impl Engine {
         if walked.stale {
             self.scope.look(zone);
         }
+        // Somebody may have said so during the walk.
+        walked.seen.memory.policy.suspended = ZoneFiles::new(self.host.places(), zone).suspension();
         self.world.outcomes.insert(zone.to_owned(), walked.outcome);
         self.world.absorb(zone, walked.seen);
         self.scope.think(zone);
         if self.world.state(zone).is_none() && !self.world.wanted.contains_key(zone) {
             self.zones.remove(zone);
-            self.repeats.forget(zone);
+            self.tally.forget(zone);
         }
     }
 
     /// Notes something that happened just now.
-    pub(super) fn event(&self, zone: Option<&str>, reason: &str, message: String, commit: Option<String>) {
-        let (zone, reason) = (zone.map(str::to_owned), reason.to_owned());
-        let event = HostEvent { at: crate::store::now(), zone, reason, message, commit };
-        events::add(self.host.places().state(), &event);
+    pub(super) fn event(&mut self, zone: Option<&str>, reason: &str, message: String, commit: Option<String>) {
+        self.tally.note(HostEvent::new(crate::store::now(), zone, reason, message).by(commit));
     }
 
     /// A halt could not finish: it is tried again when its time comes, or when what holds it may have let go.

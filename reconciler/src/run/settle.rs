@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use reeve_state::Transition;
 use reeve_state::condition::{self, ConditionType};
-use reeve_state::plan::{Action, Hold, ZonePlan};
+use reeve_state::health::HealthState;
+use reeve_state::plan::{Action, Hold, Step, ZonePlan};
+use reeve_state::wanted::{self, Need};
+use reeve_state::{Transition, ZoneState};
 
 use super::engine::Engine;
 use crate::host::{Outcome, ZoneOutcome, ZoneResult};
@@ -16,28 +18,47 @@ const TRIES: u32 = 4;
 const HALT_TRIES: u32 = 2;
 
 /// What of a plan may be walked now. Where another zone must be torn down first, that is this zone's own teardown: so two
-/// zones that swap what they have do not wait for each other.
+/// zones that swap what they have do not wait for each other. Where another zone must run first, one that runs stays up
+/// until then.
 pub fn walkable(engine: &Engine, plan: &ZonePlan) -> Option<ZonePlan> {
-    if plan.steps.is_empty() {
+    use Transition::{Boot, Configure, Install, Ready, Reboot};
+    if plan.steps.is_empty() || !plan.down_after.iter().all(|other| is_torn_down(engine, other)) {
         return None;
     }
-    if plan.after.iter().all(|other| is_torn_down(engine, other)) {
+    let held: &[Transition] = if !plan.after.iter().all(|other| is_torn_down(engine, other)) {
+        &[Configure, Install, Ready, Boot, Reboot]
+    } else if !needs_are_met(engine, plan) {
+        let in_the_way = || engine.world.plans.values().any(|other| other.after.contains(&plan.name));
+        if plan.from.known() == Some(&ZoneState::Running) && !in_the_way() {
+            return None;
+        }
+        &[Ready, Boot, Reboot]
+    } else {
         return Some(plan.clone());
-    }
-    let up = |transition: Transition| {
-        matches!(transition, Transition::Configure | Transition::Install | Transition::Ready | Transition::Boot)
     };
-    let goes_up = plan.steps.iter().position(|step| match step.action {
-        Action::Transition(Transition::Reboot) => true,
-        Action::Transition(transition) => up(transition),
-        Action::Live => false,
-    });
+    let is_held = |step: &Step| matches!(step.action, Action::Transition(transition) if held.contains(&transition));
     let mut part = plan.clone();
-    part.steps.truncate(goes_up.unwrap_or(plan.steps.len()));
-    part.path.retain(|transition| !up(*transition) && *transition != Transition::Reboot);
+    part.steps.truncate(plan.steps.iter().position(is_held).unwrap_or(plan.steps.len()));
+    part.path.retain(|transition| !held.contains(transition));
     part.to = part.steps.last().map_or(plan.from.known().copied(), |step| step.to);
-    let tears_down = part.steps.iter().any(|step| matches!(step.action, Action::Transition(_)));
-    tears_down.then_some(part)
+    let moves = part.steps.iter().any(|step| matches!(step.action, Action::Transition(_)));
+    moves.then_some(part)
+}
+
+/// Whether each zone that it depends on is what it waits for.
+fn needs_are_met(engine: &Engine, plan: &ZonePlan) -> bool {
+    let Some(manifest) = plan.manifest.as_deref().filter(|_| !plan.up_after.is_empty()) else { return true };
+    wanted::depends_on(manifest).iter().all(|Need { zone, healthy }| {
+        let is_healthy = || engine.world.health.get(zone).is_some_and(|health| health.status == HealthState::Healthy);
+        runs(engine, zone) && (!healthy || is_healthy())
+    })
+}
+
+/// Whether a zone runs and goes on running.
+fn runs(engine: &Engine, zone: &str) -> bool {
+    let init = engine.world.facts.zones.get(zone).is_some_and(|facts| facts.init.is_known());
+    let goes_down = engine.world.plans.get(zone).is_some_and(|plan| !plan.path.is_empty());
+    init && engine.world.state(zone) == Some(ZoneState::Running) && !goes_down
 }
 
 fn is_torn_down(engine: &Engine, zone: &str) -> bool {
@@ -70,7 +91,8 @@ pub fn is_settled(engine: &Engine) -> bool {
         let given_up = engine.zones.get(name).is_some_and(|entry| entry.failures >= tries);
         let plan = engine.world.plans.get(name);
         let waits = plan.is_some_and(|plan| matches!(plan.hold, Some(Hold::Backoff { .. })));
-        plan.is_some_and(|plan| !plan.steps.is_empty() || waits) && !given_up
+        // What waits for a zone that was given up waits in vain.
+        plan.is_some_and(|plan| walkable(engine, plan).is_some() || waits || engine.waits_for_checks(name)) && !given_up
     };
     !engine.zones.values().any(|entry| entry.busy) && !zones(engine).iter().any(open)
 }
@@ -90,7 +112,7 @@ fn result(engine: &Engine, zone: &str) -> ZoneResult {
         if let Some((_, why)) = &outcome.halt_blocked {
             return ZoneResult::Blocked(why.clone());
         }
-        if let (Some(why), None) = (&outcome.failed, plan.held_for_secret()) {
+        if let (Some(why), false) = (&outcome.failed, plan.is_past_failures()) {
             return ZoneResult::Failed(why.clone());
         }
     }
@@ -98,12 +120,16 @@ fn result(engine: &Engine, zone: &str) -> ZoneResult {
     match &plan.hold {
         Some(Hold::Unknown { why }) => ZoneResult::Failed(why.clone()),
         Some(Hold::FilesGone | Hold::SecretUnavailable { .. }) => ZoneResult::Blocked(plan.reason.clone()),
-        Some(Hold::AwaitingConfirmation { .. } | Hold::Backoff { .. } | Hold::Suspended | Hold::OtherSource { .. }) => {
-            ZoneResult::Waiting(plan.reason.clone())
-        }
-        Some(Hold::Conflict { .. } | Hold::AwaitingApproval { .. } | Hold::AwaitingWindow { .. }) => {
-            ZoneResult::Waiting(plan.reason.clone())
-        }
+        Some(
+            Hold::AwaitingConfirmation { .. }
+            | Hold::AwaitingApproval { .. }
+            | Hold::AwaitingWindow { .. }
+            | Hold::Backoff { .. }
+            | Hold::Conflict { .. }
+            | Hold::DependsOn { .. }
+            | Hold::Suspended { .. }
+            | Hold::OtherSource { .. },
+        ) => ZoneResult::Waiting(plan.reason.clone()),
         Some(Hold::Stay { .. }) if condition::holds(conditions, ConditionType::GaveUp) => {
             ZoneResult::Blocked(plan.reason.clone())
         }

@@ -8,6 +8,7 @@ use reeve_state::halt::HaltStatus;
 use reeve_state::journal;
 use reeve_state::plan::ZonePolicy;
 use reeve_state::status::ZoneStatus;
+use reeve_state::suspension::Suspension;
 use reeve_state::{Timestamp, ZoneState, wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +16,7 @@ use serde_json::Value;
 use super::files::{self, Content, Durability};
 use super::ids::IdRange;
 use super::lock::ZoneLock;
+use super::suspension;
 use crate::error::{Error, OnFile, Result};
 use crate::places::Places;
 
@@ -232,15 +234,32 @@ impl ZoneFiles {
 
     /// What earlier walks left. A file that is not usable is as good as none: the kernel is looked at anyway.
     pub fn memory(&self, boot_id: &str) -> Memory {
-        let memory = match files::read_json::<Memory>(&self.run.join("memory.json")) {
+        let mut memory = match files::read_json::<Memory>(&self.run.join("memory.json")) {
             Ok(Content::Value(memory)) => memory,
             _ => Memory::default(),
         };
-        // A run folder that outlived the boot: what it says of processes is about others.
-        if memory.boot_id == boot_id {
-            return memory;
+        if memory.boot_id != boot_id {
+            // A run folder that outlived the boot: what it says of processes is about others.
+            memory = Memory { boot_id: boot_id.to_owned(), recorded: memory.recorded, ..Memory::default() };
         }
-        Memory { boot_id: boot_id.to_owned(), recorded: memory.recorded, ..Memory::default() }
+        memory.policy.suspended = self.suspension();
+        memory
+    }
+
+    /// Who suspended the zone, if anybody did. It may be over.
+    pub fn suspension(&self) -> Option<Suspension> {
+        suspension::read(&self.state)
+    }
+
+    /// Suspends the zone, or with none resumes it. Outlives a boot of the host.
+    ///
+    /// # Errors
+    /// The file that could not be written or removed.
+    pub fn suspend(&self, suspended: Option<&Suspension>) -> Result<()> {
+        match suspended {
+            Some(suspended) => suspension::write(&self.state, suspended),
+            None => suspension::remove(&self.state),
+        }
     }
 
     /// Keeps it for later ones.

@@ -82,7 +82,7 @@ fn fits_together(r: &mut Reader, map: &Object) -> Option<()> {
 }
 
 /// Decodes `init.command`: the program first, then its arguments, which may be anything.
-fn command(r: &mut Reader, node: &Node) -> Option<Vec<String>> {
+pub(super) fn command(r: &mut Reader, node: &Node) -> Option<Vec<String>> {
     if let Value::Text(text) = &node.value {
         let parts: Vec<String> = text.split_whitespace().map(|part| format!("{part:?}")).collect();
         let help = format!("a list, such as [{}]", shown(&parts.join(", ")));

@@ -4,6 +4,8 @@
 
 mod approval;
 mod configuration;
+mod dependency;
+mod health;
 mod host;
 mod init;
 mod monitoring;
@@ -52,6 +54,10 @@ pub(crate) struct Facts {
     pub macs: Vec<(LinkName, Mac, Spot)>,
     /// Directories of the host that the zone shares or copies.
     pub host_directories: Vec<(String, Spot)>,
+    /// Zones that it depends on, and whether it waits until they are healthy.
+    pub dependencies: Vec<(ZoneName, Spot, bool)>,
+    /// Whether it has a health check.
+    pub health: bool,
     /// Files beside the manifests that are to be read for the zone.
     pub age_files: Vec<AgeUse>,
 }
@@ -219,6 +225,11 @@ pub(crate) const SHAPES: [(Document, &[&Shape]); 5] = [
             &approval::APPROVAL,
             &approval::GATE,
             &approval::WINDOW,
+            &dependency::DEPENDENCY,
+            &health::HEALTH,
+            &health::EXEC,
+            &health::TCP,
+            &health::HTTP,
             &secret::FILE_SECRET,
             &secret::AGE_SECRET,
             &selector::HOSTS,
@@ -263,7 +274,8 @@ pub(crate) const SHAPES: [(Document, &[&Shape]); 5] = [
 type Words = (Document, &'static str, fn() -> Vec<&'static str>);
 /// See [`Words`].
 #[cfg(test)]
-pub(crate) const WORDS: [Words; 9] = [
+pub(crate) const WORDS: [Words; 10] = [
+    (Document::Zone, "Until", || dependency::UNTIL.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "DesiredState", || zone::STATES.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "Deletion", || zone::DELETIONS.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "FsType", || storage::TYPES.iter().map(|(word, _)| *word).collect()),

@@ -1,6 +1,8 @@
 //! Decodes the document, its metadata and the fields of `spec` that belong to no resource.
 
-use super::{Document, Facts, On, absolute, approval, init, network, note_key, resource, selector, storage};
+use super::{
+    Document, Facts, On, absolute, approval, dependency, health, init, network, note_key, resource, selector, storage,
+};
 use crate::manifest::{ApiVersion, Deletion, DesiredState, HostSelector, Kind, Metadata, Root, Zone, ZoneSpec};
 use crate::name::ZoneName;
 use crate::node::Node;
@@ -47,10 +49,13 @@ pub(super) const SPEC: Shape = Shape {
         may("hostname", "web.example.org"),
         may("init", "{command: [/usr/bin/sleep, infinity]}"),
         may("approval", "{changes: {from: restart, wait: approval}}"),
+        may("health", "{tcp: {port: 80}}"),
+        may("dependsOn", "[{zone: db}]"),
         may("deletion", "halt"),
     ],
-    later: &["admin", "attr", "dedicatedCpu", "dependsOn", "device", "drift", "health", "pool", "rctl", "security"],
+    later: &["admin", "attr", "dedicatedCpu", "device", "drift", "pool", "rctl", "security"],
     foreign: &[
+        ("after", "`dependsOn: [{zone: db}]`"),
         ("autoboot", "`state: running`, or `state: installed`"),
         ("brand", "`root:` alone says what the zone is made of"),
         ("ip-type", "nothing: every zone has a network stack of its own"),
@@ -110,6 +115,9 @@ fn spec(r: &mut Reader, node: &Node, facts: &mut Facts) -> Option<ZoneSpec> {
     let hostname = map.optional(r, "hostname", |r, node| r.parsed(node));
     let init = map.or_default(r, "init", |r, node| init::init(r, node, &mut facts.age_files));
     let approval = map.optional(r, "approval", approval::approval);
+    facts.health = map.key("health").is_some();
+    let health = map.optional(r, "health", health::health);
+    let depends_on = map.or_default(r, "dependsOn", |r, node| dependency::dependencies(r, node, facts));
     let deletion = map.or_default(r, "deletion", |r, node| r.choice(node, "way to go", &DELETIONS));
     let root: Root = root?;
     Some(ZoneSpec {
@@ -126,6 +134,8 @@ fn spec(r: &mut Reader, node: &Node, facts: &mut Facts) -> Option<ZoneSpec> {
         hostname: hostname?,
         init: init?,
         approval: approval?,
+        health: health?,
+        depends_on: depends_on?,
         deletion: deletion?,
     })
 }

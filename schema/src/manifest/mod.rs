@@ -5,6 +5,8 @@
 //! (a recorded configuration) has the field types checked, not the rules between fields.
 
 mod approval;
+mod dependency;
+mod health;
 mod host;
 mod init;
 mod network;
@@ -19,6 +21,8 @@ pub use approval::{
     Approval, ApprovalDocument, ApprovalKind, ApprovalMetadata, ApprovalSpec, Gate, GatePrice, WaitFor, Window,
     WindowKind,
 };
+pub use dependency::{Dependency, Until};
+pub use health::{ExecCheck, Health, HttpCheck, TcpCheck};
 pub use host::{Host, HostKind, HostMetadata};
 pub use init::{Init, Restart};
 pub use network::Net;

@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Approval, CappedCpu, CappedMemory, Fs, HostSelector, Init, Net, Root};
+use super::{Approval, CappedCpu, CappedMemory, Dependency, Fs, Health, HostSelector, Init, Net, Root};
 use crate::name::{Hostname, ZoneName};
 
 /// The version of the manifest's form.
@@ -120,6 +120,12 @@ pub struct ZoneSpec {
     /// What waits for a person or for a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// How it is told that the zone does its work while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// Zones of the same host that must run before this one comes up; they go down after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<Dependency>,
     /// What becomes of the zone when its manifest is taken away.
     #[serde(default)]
     pub deletion: Deletion,

@@ -190,6 +190,8 @@ pub fn zone() -> impl Strategy<Value = Zone> {
             hostname,
             init,
             approval,
+            health: None,
+            depends_on: Vec::new(),
             deletion,
         };
         Zone { api_version: ApiVersion::V1Alpha1, kind: Kind::Zone, metadata, spec }

@@ -112,7 +112,7 @@ fn supervisor(zone: &ZonePlan, from: Option<ZoneState>, seen: &ZoneFacts, out: &
 
 /// Every difference that the plan tells of is answered by a step, unless the zone is held.
 fn unanswered(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
-    if matches!(zone.hold, Some(Hold::Unknown { .. } | Hold::Suspended)) {
+    if matches!(zone.hold, Some(Hold::Unknown { .. } | Hold::Suspended { .. })) {
         return;
     }
     let has = |name: &str| zone.steps.iter().any(|step| step.name == name);
@@ -123,7 +123,7 @@ fn unanswered(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
     // What waits at a gate is not recorded before it is let through.
     let waits = zone.hold.as_ref().is_some_and(|hold| hold.change().is_some());
     let held: &[String] = match &zone.hold {
-        Some(Hold::FilesGone | Hold::Conflict { .. }) => return,
+        Some(Hold::FilesGone | Hold::Conflict { .. } | Hold::DependsOn { .. }) => return,
         Some(Hold::AwaitingConfirmation { fields }) => fields,
         _ => &[],
     };

@@ -183,15 +183,14 @@ fn end(zone: &ZonePlan, out: &mut Findings) {
         // Kept as it is recorded, which may need anything.
         None
         | Some(Hold::AwaitingConfirmation { .. } | Hold::AwaitingApproval { .. } | Hold::AwaitingWindow { .. }) => &[],
+        Some(Hold::DependsOn { .. }) => &[Ready, Boot, Reboot],
         Some(Hold::Stay { .. } | Hold::Backoff { .. }) => &[Boot, Reboot],
-        Some(
-            Hold::Unknown { .. }
-            | Hold::SecretUnavailable { .. }
-            | Hold::Suspended
-            | Hold::FilesGone
-            | Hold::Conflict { .. },
-        ) => &[Configure, Install, Ready, Boot, Reboot],
-        Some(Hold::OtherSource { .. }) => &[Configure, Install, Ready, Boot, Reboot, Stop, Uninstall, Unconfigure],
+        Some(Hold::Unknown { .. } | Hold::SecretUnavailable { .. } | Hold::FilesGone | Hold::Conflict { .. }) => {
+            &[Configure, Install, Ready, Boot, Reboot]
+        }
+        Some(Hold::Suspended { .. } | Hold::OtherSource { .. }) => {
+            &[Configure, Install, Ready, Boot, Reboot, Stop, Uninstall, Unconfigure]
+        }
     };
     let rises = |step: &&Step| matches!(step.action, Action::Transition(t) if forbidden.contains(&t));
     if let Some(step) = zone.steps.iter().find(rises) {

@@ -10,6 +10,8 @@ pub const PRICES: &[(&str, Price)] = &[
     ("state", Price::Live),
     ("deletion", Price::Live),
     ("approval", Price::Live),
+    ("dependsOn", Price::Live),
+    ("health", Price::Live),
     // Where a zone is selects its manifest; what a host is told of the zone does not have it.
     ("hosts", Price::Live),
     ("cappedMemory", Price::Live),

@@ -128,6 +128,8 @@ fn laid_out(
         digest: None,
         source: None,
         after: Vec::new(),
+        up_after: Vec::new(),
+        down_after: Vec::new(),
         reason,
     }
 }

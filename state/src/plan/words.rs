@@ -19,11 +19,9 @@ pub(super) fn reason(plan: &ZonePlan, differences: &[Difference]) -> String {
     } else {
         format!("{now}, wanted {}", state_name(plan.goal))
     }];
-    let told = |d: &Difference| format!("{} ({})", d.field, cause_name(d.cause));
-    let fields: Vec<String> =
-        differences.iter().filter(|d| d.field != "state" && d.field != "digest").map(told).collect();
+    let fields = fields_in_words(differences);
     if !fields.is_empty() {
-        parts.push(format!("differs: {}", fields.join(", ")));
+        parts.push(format!("differs: {fields}"));
     }
     match &plan.hold {
         Some(Hold::Stay { why }) => parts.push(format!("stays: {}", why.as_str())),
@@ -32,15 +30,29 @@ pub(super) fn reason(plan: &ZonePlan, differences: &[Difference]) -> String {
             parts.push(format!("data would be lost, so a person must confirm: {}", fields.join(", ")));
         }
         Some(Hold::Conflict { with, what }) => parts.push(format!("zone {with} has {what}")),
+        Some(Hold::DependsOn { zone, healthy }) => {
+            let what = if *healthy { "is healthy" } else { "runs" };
+            parts.push(format!("waits until zone {zone} {what}, on which it depends"));
+        }
         Some(Hold::FilesGone) => {
             parts.push("its files are gone without an uninstall; mount what is missing, or confirm an install".into());
         }
         // In words of their own (`gate`).
         Some(Hold::AwaitingApproval { .. } | Hold::AwaitingWindow { .. }) => {}
-        Some(Hold::Unknown { .. } | Hold::SecretUnavailable { .. } | Hold::Suspended | Hold::OtherSource { .. })
+        Some(
+            Hold::Unknown { .. } | Hold::SecretUnavailable { .. } | Hold::Suspended { .. } | Hold::OtherSource { .. },
+        )
         | None => {}
     }
     parts.join("; ")
+}
+
+/// What differs beside the state, with the causes.
+pub(super) fn fields_in_words(differences: &[Difference]) -> String {
+    let told = |d: &Difference| format!("{} ({})", d.field, cause_name(d.cause));
+    let fields: Vec<String> =
+        differences.iter().filter(|d| d.field != "state" && d.field != "digest").map(told).collect();
+    fields.join(", ")
 }
 
 fn cause_name(cause: Cause) -> &'static str {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::steps::{Work, steps};
 use super::way::{down, height, lower, up};
-use super::words::reason;
+use super::words::{fields_in_words, reason};
 use super::{Hold, ZonePlan, ZonePolicy, step_name};
 use crate::approval::Approvals;
 use crate::difference::{Difference, Price, Recorded, differences, source_changed};
@@ -15,6 +15,7 @@ use crate::lifecycle::{Transition, ZoneState};
 use crate::limits::Limits;
 use crate::observed::{Fact, ZoneFacts, derive_state};
 use crate::restart::{Decision, decide};
+use crate::suspension::Suspension;
 use crate::time::Timestamp;
 use crate::wanted::{self, Wanted};
 
@@ -55,8 +56,10 @@ pub(super) fn plan(s: &Subject<'_>, conflict: Option<&Hold>) -> ZonePlan {
         let hold = Hold::Unknown { why };
         return s.only_finish_halt(state, hold);
     }
+    if let Some(suspension) = s.policy.suspended.as_ref().filter(|suspension| !suspension.is_over(s.now)) {
+        return s.suspended(state, suspension);
+    }
     match s.wanted {
-        _ if s.policy.suspended => s.only_finish_halt(state, Hold::Suspended),
         Some(Wanted { unavailable: Some(why), .. }) => s.without_secret(state, why),
         Some(wanted) => match s.gate() {
             Some(hold) => s.keep_back(state, hold, conflict),
@@ -95,6 +98,8 @@ impl Subject<'_> {
             digest: self.wanted.map(|w| w.digest.clone()),
             source: self.wanted.and_then(|w| w.source.clone()),
             after: Vec::new(),
+            up_after: Vec::new(),
+            down_after: Vec::new(),
             reason: String::new(),
         }
     }
@@ -109,12 +114,24 @@ impl Subject<'_> {
         plan.reason = match &hold {
             Hold::Unknown { why } => format!("left alone, not everything could be read: {why}"),
             Hold::OtherSource { file } => self.not_followed(file.as_deref()),
-            _ => "left alone, suspended".into(),
+            _ => String::new(),
         };
         if halting {
             plan.reason.push_str("; its unfinished halt goes on");
         }
         plan.hold = Some(hold);
+        plan
+    }
+
+    /// A zone that somebody suspended: what differs is still told, so that whoever ends it knows what follows.
+    fn suspended(&self, state: Option<ZoneState>, suspension: &Suspension) -> ZonePlan {
+        let mut plan = self.only_finish_halt(state, Hold::Suspended { until: suspension.until });
+        if let Some(wanted) = self.wanted.filter(|wanted| wanted.unavailable.is_none()) {
+            plan.differences = differences(wanted, self.recorded, self.facts, self.boot_id);
+        }
+        let fields = fields_in_words(&plan.differences);
+        let differs = if fields.is_empty() { String::new() } else { format!("; differs: {fields}") };
+        plan.reason = format!("{}{}{differs}", suspension.words(), plan.reason);
         plan
     }
 
@@ -212,7 +229,12 @@ impl Subject<'_> {
             // A zone that is up stays as it is rather than going down for something that it cannot have.
             let halting = state.is_some_and(ZoneState::is_halting);
             let here = if halting { Some(Installed) } else { state };
-            course = Course { bottom: here, target: here, hold: Some(hold.clone()) };
+            let target = match hold {
+                // What waits for another zone waits where it can come up at once.
+                Hold::DependsOn { .. } if height(here) < height(Some(Installed)) => Some(Installed),
+                _ => here,
+            };
+            course = Course { bottom: here, target, hold: Some(hold.clone()) };
         }
         let mut work = self.downward(state, course.bottom);
         let record = conflict.is_none() && self.is_to_be_recorded(&course, wanted, &manifest);

@@ -8,6 +8,7 @@ use reeve_state::journal::{Entry, Evidence, Phase, VERSION};
 use reeve_state::observed::{CgroupFacts, InstalledFacts, LinkFacts, RecordedConfig};
 use reeve_state::plan::{ZonePolicy, step_name};
 use reeve_state::restart::{ExitKind, ExitReport, RestartHistory};
+use reeve_state::suspension::Suspension;
 use reeve_state::wanted::Wanted;
 use reeve_state::{Fact, Timestamp, Transition, ZoneFacts, ZoneState};
 use serde_json::{Value, json};
@@ -212,6 +213,10 @@ fn zone(name: &'static str) -> BoxedStrategy<ZoneSeed> {
         .boxed()
 }
 
+fn suspension() -> Suspension {
+    Suspension { reason: "looked at".into(), owner: "ada".into(), since: Timestamp(1), until: None }
+}
+
 /// Any world.
 pub fn world() -> BoxedStrategy<World> {
     (zone(NAMES[0]), zone(NAMES[1]), zone(NAMES[2]), 1..=3_usize)
@@ -224,7 +229,10 @@ pub fn world() -> BoxedStrategy<World> {
                 world.facts.zones.insert(name.into(), facts);
                 recorded.into_iter().for_each(|r| drop(world.recorded.insert(name.into(), r)));
                 let confirmed = wanted.as_ref().filter(|_| confirm).map(|w| w.digest.clone());
-                world.policies.insert(name.into(), ZonePolicy { restarts, suspended, confirmed });
+                world.policies.insert(
+                    name.into(),
+                    ZonePolicy { restarts, suspended: suspended.then(suspension), confirmed, healthy: false },
+                );
                 // A set in which two zones want the same address or overlapping paths never gets past validation.
                 let wanted = wanted.filter(|w| {
                     let address = w.manifest["spec"]["net"][0]["address"].as_str().map(str::to_owned);

@@ -150,6 +150,8 @@ fn hold_words(hold: &Hold, reason: &str, now: Timestamp) -> String {
     match hold {
         Hold::Backoff { until } => format!("{reason} (for {} more)", time::span(until.since(now))),
         Hold::AwaitingWindow { opens: Some(opens), .. } => format!("{reason}, which opens {}", time::date(*opens)),
+        Hold::DependsOn { zone, healthy: true } => format!("waits until zone {zone} is healthy, on which it depends"),
+        Hold::DependsOn { zone, .. } => format!("waits until zone {zone} runs, on which it depends"),
         Hold::Conflict { with, what } => format!("zone {with} has {what}"),
         Hold::Unknown { why } => format!("{reason}: {why}"),
         _ => reason.to_owned(),
