@@ -77,6 +77,14 @@ fn quickstart_loads() {
 }
 
 #[test]
+fn ordered_loads() {
+    let set = loaded(&yaml_files(&here("../examples/ordered"))).unwrap_or_else(|p| panic!("{}", Problems(p)));
+    let front = &set.zones[&"front".parse().unwrap()].zone.spec;
+    assert_eq!(front.depends_on[0].zone.as_str(), "back");
+    assert!(set.zones[&"back".parse().unwrap()].zone.spec.health.as_ref().unwrap().http.is_some());
+}
+
+#[test]
 fn an_empty_folder_is_an_empty_set() {
     assert_eq!(loaded(&[]), Ok(ManifestSet::default()));
 }
