@@ -23,7 +23,7 @@ use crate::pass::Passed;
 /// How often a zone is checked that was never healthy yet.
 const FIRST: Duration = Duration::from_secs(1);
 /// How many checks are made at once.
-pub(super) const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 64;
 
 /// The checks of one environment of a zone.
 pub(super) struct Checks {
@@ -51,8 +51,10 @@ impl Engine {
             let running = self.world.state(zone) == Some(ZoneState::Running);
             let init = self.world.facts.zones.get(zone).and_then(|facts| facts.init.known()).filter(|_| running);
             let (Some(health), Some(init)) = (health, init.copied()) else {
-                self.checks.remove(zone);
-                self.world.set_health(zone, None);
+                if self.checks.remove(zone).is_some() {
+                    self.world.set_health(zone, None);
+                    self.scope.think(zone);
+                }
                 continue;
             };
             if self.checks.get(zone).is_some_and(|checks| checks.init == init && checks.health == health) {

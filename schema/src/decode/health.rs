@@ -90,8 +90,10 @@ pub(super) fn health(r: &mut Reader, node: &Node) -> Option<Health> {
     let every = map.optional(r, "every", |r, node| r.parsed(node));
     let timeout = map.optional(r, "timeout", |r, node| {
         let timeout: TimeSpan = r.parsed(node)?;
-        if timeout.millis() == 0 {
-            r.problem(node.place, "nothing answers in no time", "at least `1ms`, such as `2s`");
+        // A zone can make each of its checks take this long.
+        if !(1..=60_000).contains(&timeout.millis()) {
+            let message = format!("a check cannot take {timeout}");
+            r.problem(node.place, message, "from `1ms` to `1m`, such as `2s`");
             return None;
         }
         Some(timeout)

@@ -23,7 +23,7 @@ pub struct Health {
     /// How often it is checked: 1s to 24h, default 10s. Before the first success it is checked each second.
     #[serde(default = "Health::default_every")]
     pub every: Interval,
-    /// How long a check may take: default 2s.
+    /// How long a check may take: 1ms to 1m, default 2s.
     #[serde(default = "Health::default_timeout")]
     pub timeout: TimeSpan,
     /// So many failures in a row make the zone degraded: 1 to 1000, default 3.
