@@ -62,9 +62,10 @@ fn condition<'s>(status: &'s Value, kind: &str) -> &'s Value {
     all.iter().find(|one| one["type"] == kind).unwrap_or(&Value::Null)
 }
 
-/// The set in order, with the zone whose halt will be held up wanted in this state.
+/// The set in order, with the zone whose halt will be held up wanted in this state, and one to which nothing happens.
 fn good(state: &str) -> Files {
-    Files::default().with("held.yaml", manifest("held", state, INIT))
+    let files = Files::default().with("held.yaml", manifest("held", state, INIT));
+    files.with("calm.yaml", manifest("calm", "running", INIT))
 }
 
 /// Commits files to what is followed.
@@ -168,6 +169,7 @@ fn main() {
     // The zones go with their manifests.
     push(&repo, &Files::default().with("README", "Nothing.\n"));
     host.wait_state("held", "none");
+    host.wait_state("calm", "none");
     let left = host.take_down();
     assert!(left.problems.is_empty(), "left over: {:#?}\n{}", left.problems, host.controller_log());
     let figures = serde_json::json!({
