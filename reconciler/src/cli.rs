@@ -14,6 +14,7 @@ mod halted;
 mod imperative;
 mod input;
 mod live;
+mod log;
 mod login;
 mod logs;
 mod output;

@@ -32,6 +32,12 @@ pub struct StepProgress {
     pub phase: StepPhase,
     /// Microseconds that it took, once it is over.
     pub took_us: u64,
+    /// Number of the controller's pass that planned it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass: Option<u64>,
+    /// The commit that wants it, where a commit is the cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
 }
 
 /// What a pass of the controller came to.

@@ -340,6 +340,8 @@ impl Walk<'_> {
             step: step.to_owned(),
             phase,
             took_us,
+            pass: None,
+            commit: None,
         }));
     }
 

@@ -11,9 +11,10 @@ mod inbox;
 use chain::{ALERTMANAGER, Chain, REEVE, until};
 use harness::git::{Files, Repo, commit, now};
 use harness::held::Held;
-use harness::{Host, manifest};
+use harness::{Host, manifest, net};
 use inbox::Inbox;
 use serde_json::Value;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// An init that has a second to end.
@@ -47,7 +48,15 @@ impl Scene {
         std::fs::write(&config, text + &receivers).expect("the configuration");
         let inbox = Inbox::start();
         let port = REEVE.to_string();
-        host.start_controller_on(&["--config", config.to_str().expect("UTF-8"), "run", "--listen", &port]);
+        host.start_controller_on(&[
+            "--config",
+            config.to_str().expect("UTF-8"),
+            "run",
+            "--listen",
+            &port,
+            "--log-format",
+            "json",
+        ]);
         let converged = |status: &Value| condition(status, "Converged")["status"] == "True";
         host.wait("held", "converged", |status| status["state"] == "running" && converged(status));
         let folder = host.folder().join("chain");
@@ -62,9 +71,10 @@ fn condition<'s>(status: &'s Value, kind: &str) -> &'s Value {
     all.iter().find(|one| one["type"] == kind).unwrap_or(&Value::Null)
 }
 
-/// The set in order, with the zone whose halt will be held up wanted in this state.
+/// The set in order, with the zone whose halt will be held up wanted in this state, and one with a link.
 fn good(state: &str) -> Files {
-    Files::default().with("held.yaml", manifest("held", state, INIT))
+    let files = Files::default().with("held.yaml", manifest("held", state, INIT));
+    files.with("calm.yaml", manifest("calm", "running", &format!("{INIT}{}", net(9))))
 }
 
 /// Commits files to what is followed.
@@ -101,6 +111,48 @@ fn stuck_halt(scene: &Scene) -> (f64, f64) {
     // The same without Prometheus.
     scene.inbox.wait("HaltBlocked", "held");
     (seconds(begun, fired.at), seconds(mended, resolved.at))
+}
+
+/// The links of zones, as `ip` shows them.
+fn links() -> Vec<String> {
+    let output = Command::new("ip").args(["-o", "link", "show", "type", "veth"]).output().expect("ip");
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+/// Drift that is healed: it is put right, and nobody is told.
+fn healed_drift(scene: &Scene) {
+    let is_up = || links().iter().any(|link| link.contains(",UP"));
+    until("the zone's link is up", is_up);
+    let line = links().pop().expect("a link");
+    let name = line.split([' ', '@']).nth(1).expect("a name").trim_end_matches(':').to_owned();
+    let set = Command::new("ip").args(["link", "set", &name, "down"]).status().expect("ip");
+    assert!(set.success(), "ip link set {name} down");
+    until("it is up again", is_up);
+    let mended = || {
+        chain::get(REEVE, "/metrics").is_some_and(|(_, text)| {
+            text.contains("reeve_step_duration_seconds_count{transition=\"live\",step=\"repairLinks\"} 1\n")
+        })
+    };
+    until("it was Reeve who put it right", mended);
+    // As long as it takes an alert to come, twice over.
+    std::thread::sleep(Duration::from_secs(8));
+    let paged: Vec<String> = scene.chain.all().into_iter().map(|message| message.alert).collect();
+    assert!(!paged.iter().any(|alert| alert.starts_with("ZoneDrift")), "what is healed pages nobody: {paged:?}");
+    assert_eq!(scene.inbox.told("Drifted"), []);
+}
+
+/// One line of the log for each step, with the zone, the commit and the pass.
+fn logged(scene: &Scene) {
+    let log = scene.host.controller_log();
+    let records: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let whole = |record: &&Value| {
+        record["zone"] == "held"
+            && record["step"] == "unmount"
+            && record["pass"].is_u64()
+            && record["commit"].is_string()
+    };
+    let outcomes: Vec<&Value> = records.iter().filter(whole).map(|record| &record["outcome"]).collect();
+    assert!(outcomes.contains(&&Value::from("failed")) && outcomes.contains(&&Value::from("done")), "{log}");
 }
 
 /// A commit that is no good, and one that mends it.
@@ -142,7 +194,7 @@ fn exercised() {
     let families = reeve_state::metrics::FAMILIES.iter().map(|about| about.name);
     let missing: Vec<&str> = families.filter(|name| !told(name) && !NOT_HERE.contains(name)).collect();
     assert!(missing.is_empty(), "not told: {missing:?}\n{text}");
-    harness::git::fed(std::process::Command::new("promtool").args(["check", "metrics"]), text.as_bytes());
+    harness::git::fed(Command::new("promtool").args(["check", "metrics"]), text.as_bytes());
     let (head, _) = chain::get(REEVE, "/elsewhere").expect("an answer");
     assert!(head.contains(" 404 "), "{head}");
 }
@@ -150,11 +202,13 @@ fn exercised() {
 fn main() {
     let scene = Scene::new();
     let begun = Instant::now();
+    healed_drift(&scene);
     let (halt_alert, halt_resolved) = stuck_halt(&scene);
     println!("a halt that is stuck: {halt_alert} s until the alert, {halt_resolved} s from mended until resolved");
     let commit_alert = rejected_commit(&scene);
     println!("a commit that is rejected: {commit_alert} s until the alert");
     exercised();
+    logged(&scene);
     // Whoever is on call heard of these, and of nothing else.
     std::thread::sleep(Duration::from_secs(2));
     let mut heard: Vec<String> = scene.chain.all().into_iter().map(|message| message.alert).collect();
@@ -168,6 +222,7 @@ fn main() {
     // The zones go with their manifests.
     push(&repo, &Files::default().with("README", "Nothing.\n"));
     host.wait_state("held", "none");
+    host.wait_state("calm", "none");
     let left = host.take_down();
     assert!(left.problems.is_empty(), "left over: {:#?}\n{}", left.problems, host.controller_log());
     let figures = serde_json::json!({

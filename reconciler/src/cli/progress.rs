@@ -349,7 +349,15 @@ mod tests {
     fn what_happened_in_lines() {
         let step = |phase| {
             let transition = Some(reeve_state::Transition::Ready);
-            Notice::Step(StepProgress { zone: "web".into(), transition, step: "network".into(), phase, took_us: 1500 })
+            Notice::Step(StepProgress {
+                zone: "web".into(),
+                transition,
+                step: "network".into(),
+                phase,
+                took_us: 1500,
+                pass: None,
+                commit: None,
+            })
         };
         assert_eq!(plain(&step(StepPhase::Begun), true), None);
         assert_eq!(plain(&step(StepPhase::Done), false), None);

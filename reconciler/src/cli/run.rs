@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reeve::configuration::Configuration;
@@ -12,6 +12,7 @@ use reeve_schema::{Limits, SourceFile};
 
 use super::failure::{Failure, exit};
 use super::live::Block;
+use super::log::{self, Format, LogRecords};
 use super::progress::{Display, EventLines, Teller};
 use super::view::View;
 use super::{Context, Done, apply, output};
@@ -47,6 +48,18 @@ pub struct Arguments {
     /// on 127.0.0.1. May be there several times
     #[arg(long, value_name = "[IP:]PORT", value_parser = listen_address)]
     listen: Vec<SocketAddr>,
+    /// How what is done is told where that is no terminal
+    #[arg(long, value_enum, default_value_t)]
+    log_format: Format,
+}
+
+/// Where records go.
+fn records(format: Format, context: &Context) -> Result<LogRecords, Failure> {
+    let journal = (format == Format::Journal).then_some(Path::new(log::JOURNAL));
+    LogRecords::new(journal, context.verbose > 0).map_err(|error| {
+        let help = "--log-format json writes records to standard output";
+        Failure::new(format!("the journal cannot be told ({}): {error}", log::JOURNAL)).help(help)
+    })
 }
 
 /// An address to listen on: this host's own where only a port is said.
@@ -64,9 +77,10 @@ pub fn run(context: &Context, arguments: &Arguments) -> Done {
     monitoring.listen.extend(&arguments.listen);
     let (source, shown) = followed(arguments, configuration)?;
     let host = Arc::new(context.host()?);
-    let block = if context.quiet { None } else { Block::on_stdout() };
+    let block = if context.quiet || arguments.log_format != Format::Text { None } else { Block::on_stdout() };
     let on_terminal = block.is_some();
     let display: Box<dyn Display> = match block {
+        None if arguments.log_format != Format::Text => Box::new(records(arguments.log_format, context)?),
         Some(block) => Box::new(View::new(host.clone(), PathBuf::from(&shown), block)),
         None => Box::new(EventLines::new(io::stdout(), context)),
     };

@@ -25,11 +25,21 @@ pub struct Told {
 /// Leave to work on a zone: all that there was in the beginning, and what is left of it.
 struct Leave(usize, Arc<Semaphore>);
 
+/// Why a zone is being walked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    /// Number of the pass that planned it.
+    pub pass: u64,
+    /// The commit that wants it, where a commit is the cause.
+    pub commit: Option<String>,
+}
+
 /// See the module.
 #[derive(Default)]
 pub struct Board {
     told: Mutex<Told>,
     news: watch::Sender<()>,
+    walks: Mutex<BTreeMap<String, Walk>>,
     leave: Vec<Leave>,
 }
 
@@ -66,6 +76,25 @@ impl Board {
     /// What tells when that is so.
     pub fn news(&self) -> watch::Receiver<()> {
         self.news.subscribe()
+    }
+
+    /// Notes why a zone is walked from now on.
+    pub fn begin(&self, zone: &str, walk: Walk) {
+        self.walks.lock().unwrap_or_else(PoisonError::into_inner).insert(zone.to_owned(), walk);
+    }
+
+    /// Notes that it is not walked any more.
+    pub fn end(&self, zone: &str) {
+        self.walks.lock().unwrap_or_else(PoisonError::into_inner).remove(zone);
+    }
+
+    /// Says of a step by which pass and commit it is done.
+    pub fn complete(&self, notice: &mut Notice) {
+        let Notice::Step(step) = notice else { return };
+        let walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(walk) = walks.get(&step.zone) {
+            (step.pass, step.commit) = (Some(walk.pass), walk.commit.clone());
+        }
     }
 
     /// Counts what a notice tells of.

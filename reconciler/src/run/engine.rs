@@ -24,7 +24,7 @@ use super::{WORKERS_DOWN, notify_socket};
 use crate::controller::Tell;
 use crate::error::{OnFile, Result};
 use crate::host::{Host, Outcome};
-use crate::monitor::board::Board;
+use crate::monitor::board::{Board, Walk};
 use crate::pass::{self, Passed, Scope, World};
 use crate::progress::{Notice, Observer, PassReport};
 use crate::repository::InForce;
@@ -334,6 +334,9 @@ impl Engine {
         if is_walk && entry.failures > 0 {
             self.board.change(|told| told.counters.retries += 1);
         }
+        if is_walk {
+            self.board.begin(name, Walk { pass: self.passes, commit: because.commit.clone() });
+        }
         (entry.stir, entry.because) = (None, because);
         entry.busy = entry.jobs.send(job).is_ok();
         if entry.busy {
@@ -401,7 +404,8 @@ impl Engine {
 
 /// Tells the board, the observer and all who listen on the socket.
 fn fan_out(observer: Observer, listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>, board: Arc<Board>) -> Observer {
-    Arc::new(move |notice: Notice| {
+    Arc::new(move |mut notice: Notice| {
+        board.complete(&mut notice);
         board.count(&notice);
         if let Ok(mut listeners) = listeners.lock() {
             listeners.retain(|listener| listener.send(Tell::Notice(notice.clone())).is_ok());

@@ -116,6 +116,7 @@ impl Engine {
 
     fn walked(&mut self, zone: &str, mut walked: Walked, connected: bool) {
         self.world.busy.remove(zone);
+        self.board.end(zone);
         let failed = walked.outcome.failed.is_some();
         if let Some(entry) = self.zones.get_mut(zone) {
             (entry.busy, entry.connected) = (false, connected);
