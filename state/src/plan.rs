@@ -2,6 +2,7 @@
 //! Planning decides everything and touches nothing; walking touches and decides nothing.
 
 mod depend;
+pub mod digest;
 mod gate;
 mod order;
 mod request;
