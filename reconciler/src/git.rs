@@ -118,6 +118,14 @@ impl GitSource {
         Ok(self.path.as_ref().map_or_else(|| top.clone(), |path| top.join(path)))
     }
 
+    /// The commit that it is from; none for the index.
+    ///
+    /// # Errors
+    /// What git says where there is no such commit or repository.
+    pub fn commit(&self) -> Result<Option<String>> {
+        self.revision.as_deref().map(|revision| commit(&mut open()?, revision)).transpose()
+    }
+
     fn prefix(&self) -> String {
         match &self.revision {
             Some(revision) => format!("{revision}:"),

@@ -1,6 +1,6 @@
 //! Walking a plan that was made earlier: each zone that it has steps for, if the zone is still as the plan saw it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use reeve_state::audit::{self, Permissions, Severity};
@@ -10,22 +10,25 @@ use reeve_state::plan::ZonePlan;
 use crate::error::{Error, Result};
 use crate::host::{Host, Outcome, Planned, ZoneOutcome, ZoneResult};
 use crate::observe::ZoneSeen;
+use crate::pass::{self, Scope, World};
 use crate::progress::Observer;
-use crate::walk;
+use crate::run::settle;
+use crate::walk::{self, Walked};
 
 /// How many zones are walked at once.
 const AT_ONCE: usize = 8;
 
-/// Walks the plan in waves: those that wait for nobody, then those that waited for them.
+/// Walks the plan in waves: those that wait for nobody, then those that waited for them. Then a pass is made over `world`,
+/// which has what is wanted, and tells what became of the zones.
 ///
 /// # Errors
 /// [`Error::Refused`] when a zone is no longer as the plan saw it, or the audit finds the plan wrong now.
-pub fn walk(host: &Host, planned: &Planned, observer: &Observer) -> Result<Outcome> {
+pub fn walk(host: &Host, planned: &Planned, mut world: World, observer: &Observer) -> Result<Outcome> {
     let mut left: Vec<(&ZonePlan, ZoneSeen)> = Vec::new();
     for plan in planned.plan.zones.iter().filter(|plan| !plan.steps.is_empty()) {
         left.push((plan, check(host, planned, plan)?));
     }
-    let mut outcomes = BTreeMap::new();
+    let mut stale = BTreeSet::new();
     while !left.is_empty() {
         let waits = |plan: &ZonePlan| plan.waits_for().any(|other| left.iter().any(|(plan, _)| plan.name == *other));
         let (mut wave, mut later): (Vec<_>, Vec<_>) = {
@@ -37,10 +40,25 @@ pub fn walk(host: &Host, planned: &Planned, observer: &Observer) -> Result<Outco
             // They wait for each other: such a plan has its teardowns first, and one after the other will do.
             wave.push(later.remove(0));
         }
-        outcomes.extend(walk_wave(host, wave, observer));
+        for (name, walked) in walk_wave(host, wave, observer) {
+            if walked.stale {
+                stale.insert(name.clone());
+            }
+            world.outcomes.insert(name, walked.outcome);
+        }
         left = later;
     }
-    Ok(Outcome { zones: outcomes.into_values().collect() })
+    pass::pass(host, &mut world, &Scope::All);
+    let became = |plan: &ZonePlan| {
+        let result = match stale.contains(&plan.name) {
+            true => ZoneResult::Failed("somebody else is at work on it".into()),
+            false => settle::result(&world, &plan.name),
+        };
+        ZoneOutcome { zone: plan.name.clone(), state: world.state(&plan.name), result }
+    };
+    let mut zones: Vec<ZoneOutcome> = planned.plan.zones.iter().map(became).collect();
+    zones.sort_by(|a, b| a.zone.cmp(&b.zone));
+    Ok(Outcome { zones })
 }
 
 fn check(host: &Host, planned: &Planned, plan: &ZonePlan) -> Result<ZoneSeen> {
@@ -69,23 +87,15 @@ fn check(host: &Host, planned: &Planned, plan: &ZonePlan) -> Result<ZoneSeen> {
     }
 }
 
-fn walk_wave(host: &Host, wave: Vec<(&ZonePlan, ZoneSeen)>, observer: &Observer) -> BTreeMap<String, ZoneOutcome> {
+fn walk_wave(host: &Host, wave: Vec<(&ZonePlan, ZoneSeen)>, observer: &Observer) -> BTreeMap<String, Walked> {
     let (queue, done) = (Mutex::new(wave), Mutex::new(BTreeMap::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some((plan, seen)) = queue.lock().ok().and_then(|mut queue| queue.pop()) {
                     let walked = walk::walk(host, plan, seen, plan.source.as_deref(), &mut None, observer);
-                    let result = match (walked.stale, walked.outcome.halt_blocked, walked.outcome.failed) {
-                        (true, ..) => ZoneResult::Failed("somebody else is at work on it".into()),
-                        (_, Some((_, why)), _) => ZoneResult::Blocked(why),
-                        (_, None, Some(why)) => ZoneResult::Failed(why),
-                        (_, None, None) => ZoneResult::Converged,
-                    };
-                    let state = derive_state(&walked.seen.facts).known().copied();
-                    let outcome = ZoneOutcome { zone: plan.name.clone(), state, result };
                     if let Ok(mut done) = done.lock() {
-                        done.insert(plan.name.clone(), outcome);
+                        done.insert(plan.name.clone(), walked);
                     }
                 }
             });

@@ -197,7 +197,8 @@ fn lines(value: &Value) -> String {
     format!("{}\n", text.trim_end())
 }
 
-fn cause_name(cause: Cause) -> &'static str {
+/// A cause in words.
+pub fn cause_name(cause: Cause) -> &'static str {
     match cause {
         Cause::Change => "change",
         Cause::Drift => "drift",
@@ -208,7 +209,8 @@ fn cause_name(cause: Cause) -> &'static str {
     }
 }
 
-fn price_name(price: Price) -> &'static str {
+/// A price in a word.
+pub fn price_name(price: Price) -> &'static str {
     match price {
         Price::Live => "live",
         Price::Restart => "restart",

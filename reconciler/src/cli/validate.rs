@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::PossibleValuesParser;
 use reeve::source::{self, LoadError};
 use reeve_schema::{Checked, Described, Problems};
+use reeve_state::schema::DOCUMENTS;
 
 use super::failure::{Failure, exit};
 use super::output::{self, Format, FormatArguments, List, Table, count};
@@ -83,17 +84,21 @@ fn wrong(format: Format, problems: Problems) -> Result<(), Failure> {
 pub struct SchemaArguments {
     /// Of which document
     #[arg(value_name = "DOCUMENT", default_value = Described::default().as_str(), value_parser = described())]
-    document: Described,
+    document: String,
 }
 
 /// The names of documents that have a schema.
-fn described() -> impl TypedValueParser<Value = Described> {
-    let find = |name: String| Described::ALL.into_iter().find(|document| document.as_str() == name);
-    PossibleValuesParser::new(Described::ALL.map(Described::as_str)).map(move |name| find(name).unwrap_or_default())
+fn described() -> PossibleValuesParser {
+    PossibleValuesParser::new(Described::ALL.map(Described::as_str).into_iter().chain(DOCUMENTS))
 }
 
 /// Prints the JSON Schema, as it is checked in under `schema/json`.
 pub fn schema(arguments: &SchemaArguments) -> Done {
-    output::print_document(Format::Json, &reeve_schema::json_schema(arguments.document))?;
+    let wanted = Described::ALL.into_iter().find(|document| document.as_str() == arguments.document);
+    let schema = match wanted {
+        Some(document) => Some(reeve_schema::json_schema(document)),
+        None => reeve_state::schema::json_schema(&arguments.document),
+    };
+    output::print_document(Format::Json, &schema)?;
     Ok(exit::DONE)
 }

@@ -10,7 +10,7 @@ use reeve_state::{Transition, ZoneState};
 
 use super::engine::Engine;
 use crate::host::{Outcome, ZoneOutcome, ZoneResult};
-use crate::pass::Aim;
+use crate::pass::{Aim, World};
 
 /// Failed walks in a row after which a command that works once gives a zone up.
 const TRIES: u32 = 4;
@@ -101,14 +101,15 @@ pub fn is_settled(engine: &Engine) -> bool {
 pub fn outcome(engine: &Engine) -> Outcome {
     let one = |name: String| {
         let state = engine.world.state(&name);
-        ZoneOutcome { result: result(engine, &name), zone: name, state }
+        ZoneOutcome { result: result(&engine.world, &name), zone: name, state }
     };
     Outcome { zones: zones(engine).into_iter().map(one).collect() }
 }
 
-fn result(engine: &Engine, zone: &str) -> ZoneResult {
-    let Some(plan) = engine.world.plans.get(zone) else { return ZoneResult::Converged };
-    if let Some(outcome) = engine.world.outcomes.get(zone) {
+/// How a zone ended, by what is known of it.
+pub fn result(world: &World, zone: &str) -> ZoneResult {
+    let Some(plan) = world.plans.get(zone) else { return ZoneResult::Converged };
+    if let Some(outcome) = world.outcomes.get(zone) {
         if let Some((_, why)) = &outcome.halt_blocked {
             return ZoneResult::Blocked(why.clone());
         }
@@ -116,7 +117,7 @@ fn result(engine: &Engine, zone: &str) -> ZoneResult {
             return ZoneResult::Failed(why.clone());
         }
     }
-    let conditions = engine.world.statuses.get(zone).map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = world.statuses.get(zone).map(|status| status.conditions.as_slice()).unwrap_or_default();
     match &plan.hold {
         Some(Hold::Unknown { why }) => ZoneResult::Failed(why.clone()),
         Some(Hold::FilesGone | Hold::SecretUnavailable { .. }) => ZoneResult::Blocked(plan.reason.clone()),
