@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
+use reeve::git::GitSource;
 use reeve::source::{self, LoadError};
 use reeve_schema::{Checked, Described, Problems};
 use reeve_state::schema::DOCUMENTS;
@@ -14,7 +15,7 @@ use super::{Context, Done};
 /// What `validate` takes.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// Manifests, or folders of them; they are checked as one set
+    /// Manifests, or folders of them, which are checked as one set; or `git:REV[:PATH]` or `index`
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -24,7 +25,16 @@ pub struct Arguments {
 /// Says every problem of the manifests, for every host that they declare, or how much there is of them.
 pub fn validate(context: &Context, arguments: &Arguments) -> Done {
     let format = arguments.format.format;
-    match source::check(&arguments.paths, &context.places.zonepaths()) {
+    let zonepaths = context.places.zonepaths();
+    let git = match arguments.paths.as_slice() {
+        [path] => path.to_str().map(GitSource::parse).transpose()?.flatten(),
+        _ => None,
+    };
+    let checked = match git {
+        Some(git) => git.check(&zonepaths),
+        None => source::check(&arguments.paths, &zonepaths),
+    };
+    match checked {
         Ok(checked) => {
             right(context, format, &checked)?;
             Ok(exit::DONE)

@@ -8,6 +8,8 @@ use rustix::termios::tcgetwinsize;
 const USUAL: usize = 80;
 /// What is narrower is not written for.
 const LEAST: usize = 40;
+/// A space at which no line is broken; printed as any other.
+const NO_BREAK: &str = "\u{a0}";
 /// What is wider is hard to read.
 const MOST: usize = 100;
 
@@ -46,7 +48,12 @@ pub fn wrap(line: &str, hang: usize, width: usize) -> String {
         first = false;
     }
     out.push('\n');
-    out
+    out.replace(NO_BREAK, " ")
+}
+
+/// A text that is broken nowhere: such as a number and its unit.
+pub fn whole(text: &str) -> String {
+    text.replace(' ', NO_BREAK)
 }
 
 /// The words of a line, each with the number of spaces before it.
@@ -77,6 +84,7 @@ mod tests {
         assert_eq!(wrap("  one two  three", 4, 80), "  one two  three\n");
         assert_eq!(wrap("/a/path/that/is/long x", 2, 10), "/a/path/that/is/long\n  x\n");
         assert_eq!(wrap("\x1b[1mone\x1b[0m two", 1, 7), "\x1b[1mone\x1b[0m two\n", "colours have no width");
+        assert_eq!(wrap(&format!("a {}", whole("5 ms")), 2, 4), "a\n  5 ms\n");
         assert_eq!(wrap("", 2, 10), "\n");
         assert_eq!(lines("  a b\nc d", 3), "  a\n    b\nc d\n");
     }

@@ -52,7 +52,7 @@ pub fn render(shown: &Shown) -> String {
             out += &format!("…and {more} more zones, as the table says.\n\n");
         }
     }
-    out += &format!("Plan {} from {}", code(short(&document.digest)), code(&document.source));
+    out += &format!("Plan {} of {}", code(short(&document.digest)), code(&document.source));
     if let Some(commit) = &document.commit {
         out += &format!(", commit {}", code(reeve_state::source::short(commit)));
     }
@@ -100,15 +100,24 @@ fn details(zone: &ZonePlan, now: Timestamp) -> String {
         }
         out += &format!("**{title}**\n\n| Field | There | Wanted | Cause | Price |\n|---|---|---|---|---|\n");
         for one in all {
-            let there = one.observed.as_ref().or(one.recorded.as_ref());
-            let cells = [
-                code(&one.field),
-                value(there, one.desired.as_ref()),
-                value(one.desired.as_ref(), there),
-                diff::cause_name(one.cause).to_owned(),
-                diff::price_name(one.price).to_owned(),
-            ];
-            out += &format!("| {} |\n", cells.join(" | "));
+            let null = Value::Null;
+            let there = one.observed.as_ref().or(one.recorded.as_ref()).unwrap_or(&null);
+            let desired = one.desired.as_ref().unwrap_or(&null);
+            let is_secret = secret::is_one(there) || secret::is_one(desired);
+            let leaves = match is_secret {
+                true => vec![(one.field.clone(), there, desired)],
+                false => diff::leaves(&one.field, there, desired),
+            };
+            for (field, there, desired) in leaves {
+                let cells = [
+                    code(&field),
+                    value(there),
+                    value(desired),
+                    diff::cause_name(one.cause).to_owned(),
+                    diff::price_name(one.price).to_owned(),
+                ];
+                out += &format!("| {} |\n", cells.join(" | "));
+            }
         }
         out.push('\n');
     }
@@ -139,15 +148,13 @@ fn details(zone: &ZonePlan, now: Timestamp) -> String {
     out
 }
 
-/// A value of a field; of two secrets their digests.
-fn value(value: Option<&Value>, other: Option<&Value>) -> String {
+/// A value of a field; of a secret its digest.
+fn value(value: &Value) -> String {
     match value {
-        None | Some(Value::Null) => "none".into(),
-        Some(one) if secret::is_one(one) || other.is_some_and(secret::is_one) && secret::is_one(one) => {
-            escaped(&secret::short(one))
-        }
-        Some(Value::String(text)) => code(text),
-        Some(other) => code(&other.to_string()),
+        Value::Null => "none".into(),
+        one if secret::is_one(one) => escaped(&secret::short(one)),
+        Value::String(text) => code(text),
+        other => code(&other.to_string()),
     }
 }
 

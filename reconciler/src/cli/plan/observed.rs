@@ -39,7 +39,11 @@ pub fn plan(arguments: &Arguments, to: &Source) -> Result<Shown, Failure> {
     let max_age = u64::try_from(arguments.max_age.duration().as_millis()).unwrap_or(u64::MAX);
     let mut shown = Shown { source, commit: commit.clone(), hosts: Vec::new(), now };
     for (name, (_, Published { snapshot, verified })) in hosts {
-        let set = published::set_for(&catalog, &snapshot)?;
+        let mut set = published::set_for(&catalog, &snapshot)?;
+        match to {
+            Source::Git(git) => git.take_in(&mut set)?,
+            Source::Files(_) | Source::Host => source::take_in(&mut set)?,
+        }
         let planned = published::plan(&snapshot, &set, commit.clone(), now);
         let age = now.since(snapshot.at);
         let too_old = age > max_age;

@@ -20,13 +20,21 @@ const STEPS: usize = 16;
 
 /// What several steps cost together, in words.
 pub fn plain_costs(cost: Cost) -> String {
-    anstream::adapter::strip_str(&costs(cost)).to_string()
+    plain(&costs(cost))
+}
+
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string().replace('\u{a0}', " ")
+}
+
+fn span(millis: u64) -> String {
+    wrap::whole(&time::span(millis))
 }
 
 fn costs(cost: Cost) -> String {
-    let mut words = vec![time::span(cost.total_ms)];
+    let mut words = vec![span(cost.total_ms)];
     if cost.downtime_ms > 0 {
-        words.push(format!("{YELLOW}down for up to {}{PLAIN}", time::span(cost.downtime_ms)));
+        words.push(format!("{YELLOW}down for up to {}{PLAIN}", span(cost.downtime_ms)));
     }
     if cost.new_zone_id {
         words.push("new ID".into());
@@ -52,7 +60,7 @@ pub fn render(shown: &Shown, each_step: bool, width: usize) -> String {
     out += &wrap::wrap(&plan, 6, width);
     let commit = document.commit.as_deref().map(|commit| format!(", commit {}", reeve_state::source::short(commit)));
     let stands = format!(
-        "      {FAINT}{} from {}{}{PLAIN}",
+        "      {FAINT}{} of {}{}{PLAIN}",
         short(&document.digest),
         safe_text::line(&document.source),
         commit.unwrap_or_default()
@@ -171,9 +179,9 @@ fn steps(zone: &ZonePlan, each_step: bool, width: usize) -> String {
         }
     }
     if !zone.steps.is_empty() {
-        let all = if stages().count() > 1 { format!("{}, ", costs(cost(&zone.steps))) } else { String::new() };
-        out +=
-            &wrap::wrap(&format!("    {FAINT}={PLAIN} {all}{FAINT}{}{PLAIN}", short(&digest(zone))), INDENT + 2, width);
+        let line =
+            format!("    {FAINT}={PLAIN} {} {FAINT}(plan {}){PLAIN}", costs(cost(&zone.steps)), short(&digest(zone)));
+        out += &wrap::wrap(&line, INDENT + 2, width);
     }
     out
 }
@@ -245,7 +253,7 @@ pub fn path(zone: &ZonePlan) -> String {
 
 /// A plan in a line, without colours.
 pub fn plain_summary(of: &Summary) -> String {
-    anstream::adapter::strip_str(&summary(of)).to_string()
+    plain(&summary(of))
 }
 
 fn summary(of: &Summary) -> String {
@@ -263,7 +271,7 @@ fn summary(of: &Summary) -> String {
         words.push(format!("{} drifted", of.drifted));
     }
     if of.down > 0 {
-        words.push(format!("{} down for up to {}", count(of.down, "zone"), time::span(of.downtime_ms)));
+        words.push(format!("{} down for up to {}", count(of.down, "zone"), span(of.downtime_ms)));
     }
     if of.data_lost > 0 {
         words.push(format!("{RED}data is lost in {}{PLAIN}", count(of.data_lost, "zone")));
