@@ -185,7 +185,7 @@ impl Engine {
             self.serve_followers();
             self.put_up_work();
             self.publish_if_due().await;
-            let publish = self.publisher.as_ref().and_then(|publisher| publisher.due(self.passes));
+            let publish = self.publisher.as_ref().and_then(|publisher| publisher.due(self.passes, Instant::now()));
             if self.passes == 1 {
                 notify_socket::notify("READY=1");
             }

@@ -33,15 +33,17 @@ impl Publisher {
         Self { to, looked: None, written: None, told: None }
     }
 
-    /// When there may be something to write, after so many passes.
-    pub fn due(&self, passes: u64) -> Option<Instant> {
+    /// When there may be something to write, after so many passes; `now` where that is at once.
+    pub fn due(&self, passes: u64, now: Instant) -> Option<Instant> {
         let every = self.to.every.duration();
+        let least = LEAST.min(every);
         match (self.looked, &self.written) {
             _ if passes == 0 => None,
-            (None, _) => Some(Instant::now()),
-            (Some((looked, pass)), _) if pass != passes => Some(looked + LEAST.min(every)),
+            (None, _) => Some(now),
+            (Some((looked, pass)), _) if pass != passes => Some(looked + least),
             (Some((looked, _)), None) => Some(looked + every),
-            (Some(_), Some((written, _))) => Some(*written + every),
+            // A time that is over and was not met, because it could not be written, is no reason to try all the time.
+            (Some((looked, _)), Some((written, _))) => Some((*written + every).max(looked + least)),
         }
     }
 }
@@ -50,7 +52,7 @@ impl Engine {
     /// Writes what is to be published, where that is due.
     pub(super) async fn publish_if_due(&mut self) {
         let now = Instant::now();
-        let due = self.publisher.as_ref().and_then(|publisher| publisher.due(self.passes));
+        let due = self.publisher.as_ref().and_then(|publisher| publisher.due(self.passes, now));
         if due.is_none_or(|due| now < due) {
             return;
         }
