@@ -331,6 +331,7 @@ impl Host {
     ) -> Result<Outcome> {
         let aim = Aim::Manifests { source: source.to_owned(), follows: false };
         let mut world = World::new(self, aim, desired::wanted_here(set, self));
+        world.approved = desired::approvals(set);
         world.commit.clone_from(&planned.basis.commit);
         planned_walk::walk(self, planned, world, observer)
     }

@@ -202,6 +202,11 @@ impl World {
         &self.policies
     }
 
+    /// What was approved, on this host and with the manifests.
+    pub fn approvals(&self) -> &Approvals {
+        &self.approvals
+    }
+
     /// What a plan of this world stands on.
     pub fn basis(&self, plan: &Plan) -> Basis {
         let zones = plan.zones.iter().map(|zone| zone.name.clone()).collect();

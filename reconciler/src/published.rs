@@ -9,6 +9,7 @@ use std::path::Path;
 
 use reeve_schema::{Catalog, Deletion, HostSelf, ManifestSet};
 use reeve_state::Timestamp;
+use reeve_state::approval::Approvals;
 use reeve_state::audit::{Permissions, audit};
 use reeve_state::plan::basis::Basis;
 use reeve_state::plan::{self, Hold, Input};
@@ -17,6 +18,7 @@ use reeve_state::wanted::{self, Wanted};
 use serde::{Deserialize, Serialize};
 
 use crate::bounded::{self, Bounds};
+use crate::desired;
 use crate::error::{Error, OnFile, Result};
 use crate::host::Planned;
 use crate::secrets;
@@ -206,29 +208,34 @@ pub fn plan(snapshot: &Snapshot, set: &ManifestSet, commit: Option<String>, now:
             (name, wanted)
         })
         .collect();
+    let mut approvals = desired::approvals(set);
+    approvals.extend(&snapshot.approvals);
     let input = Input {
         wanted: &wanted,
         source: Some(&snapshot.source),
         facts,
         recorded: &snapshot.recorded,
         policies: &snapshot.policies,
+        approvals: &approvals,
         now,
     };
     let mut plan = plan::plan(&input);
     plan.zones.retain(|zone| !matches!(zone.hold, Some(Hold::OtherSource { .. })));
-    let findings = audit(&plan, facts, &permissions(snapshot, &wanted));
+    let findings = audit(&plan, facts, &permissions(snapshot, &wanted, &approvals));
     let zones = plan.zones.iter().map(|zone| zone.name.clone()).collect();
     let basis = Basis::new(commit, &wanted, facts, &snapshot.recorded, &snapshot.policies, &zones);
     Planned { facts: facts.clone(), plan, findings, basis }
 }
 
 /// Whose data may be destroyed, by the same words as on the host itself.
-fn permissions(snapshot: &Snapshot, wanted: &BTreeMap<String, Wanted>) -> Permissions {
+fn permissions(snapshot: &Snapshot, wanted: &BTreeMap<String, Wanted>, approvals: &Approvals) -> Permissions {
     let gone = snapshot.recorded.iter().filter(|(name, recorded)| {
-        !wanted.contains_key(*name) && wanted::deletion(&recorded.manifest) == Deletion::Delete
+        let deletes = || wanted::deletion(&recorded.manifest) == Deletion::Delete;
+        !wanted.contains_key(*name) && (deletes() || approvals.data_may_go(name, Some(recorded), None))
     });
     let confirmed = wanted.iter().filter(|(name, wanted)| {
-        snapshot.policies.get(*name).and_then(|policy| policy.confirmed.as_ref()) == Some(&wanted.digest)
+        let confirmed = snapshot.policies.get(*name).and_then(|policy| policy.confirmed.as_ref());
+        confirmed == Some(&wanted.digest) || approvals.data_may_go(name, snapshot.recorded.get(*name), Some(wanted))
     });
     Permissions { destroy: gone.map(|(name, _)| name).chain(confirmed.map(|(name, _)| name)).cloned().collect() }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::approval::Approvals;
 use crate::difference::Recorded;
 use crate::journal::{Entry, Evidence, Phase};
 use crate::observed::{Fact, HostFacts, ProcessId, ZoneFacts};
@@ -47,6 +48,9 @@ pub struct Snapshot {
     pub recorded: BTreeMap<String, Recorded>,
     /// What was said of its zones.
     pub policies: BTreeMap<String, ZonePolicy>,
+    /// What was approved there.
+    #[serde(default)]
+    pub approvals: Approvals,
 }
 
 /// The kind of the document.

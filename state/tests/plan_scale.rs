@@ -40,6 +40,8 @@ fn input(world: &World) -> Input<'_> {
         facts: &world.facts,
         recorded: &world.recorded,
         policies: &world.policies,
+        approvals: &world.approvals,
+        approvals: &world.approvals,
         now: world.facts.observed_at,
     }
 }

@@ -65,8 +65,8 @@ fn apply_saved(context: &Context, arguments: &Arguments, saved: SavedPlan) -> Do
     let source = saved.source.clone();
     let lock = host.lock("reeve apply", Some(&source.display().to_string())).map_err(explain)?;
     let (set, commit) = saved.load(context)?;
-    let mut now = host.plan(&set, &source).basis;
-    now.commit = commit;
+    let mut now = host.plan(&set, &source);
+    now.basis.commit = commit;
     let planned = saved.unmoved(&arguments.path, &now)?;
     let names: Vec<String> = planned.plan.zones.iter().map(|zone| zone.name.clone()).collect();
     let teller = progress::start(context, &names);

@@ -102,6 +102,7 @@ impl Engine {
             facts: self.world.facts.clone(),
             recorded: self.world.recorded.clone(),
             policies: self.world.policies().clone(),
+            approvals: self.world.approvals().clone(),
         }
     }
 }

@@ -5,7 +5,7 @@ use reeve_state::Timestamp;
 use reeve_state::audit::Severity;
 use reeve_state::difference::Difference;
 use reeve_state::plan::ZonePlan;
-use reeve_state::plan::digest::{digest, short};
+use reeve_state::plan::digest::short;
 use reeve_state::plan::document::{self, ObservedHost, cost, irreversible};
 use serde_json::Value;
 
@@ -144,7 +144,7 @@ fn details(zone: &ZonePlan, now: Timestamp) -> String {
     if let Some(hold) = &zone.hold {
         out += &format!("**Waits:** {}\n\n", escaped(&text::hold_words(hold, &zone.reason, now)));
     }
-    out += &format!("Plan of this zone: {}\n\n</details>\n\n", code(&digest(zone)));
+    out += "</details>\n\n";
     out
 }
 

@@ -11,8 +11,9 @@ use reeve::store::files::{self, Durability};
 use reeve_schema::ManifestSet;
 use reeve_state::HostFacts;
 use reeve_state::audit::Finding;
-use reeve_state::plan::Plan;
 use reeve_state::plan::basis::Basis;
+use reeve_state::plan::digest::digest;
+use reeve_state::plan::{Plan, ZonePlan};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::Context;
@@ -98,13 +99,22 @@ impl SavedPlan {
     ///
     /// # Errors
     /// What moved, and what to do.
-    pub fn unmoved(self, path: &Path, now: &Basis) -> Result<Planned, Failure> {
+    pub fn unmoved(self, path: &Path, now: &Planned) -> Result<Planned, Failure> {
         let shown = path.display();
         if self.basis.digest(&self.plan) != self.digest {
             let message = format!("{shown} was changed after it was saved: what it stands on has another digest");
             return Err(Failure::new(message).help("make it anew: reeve plan PATH --out FILE"));
         }
-        let moved = self.basis.moved(now);
+        let mut moved = self.basis.moved(&now.basis);
+        if moved.is_empty() {
+            // A window that closed since, an approval that came, a time to wait that is over.
+            let other = |zone: &&ZonePlan| now.plan.zone(&zone.name).map(digest) != Some(digest(zone));
+            let line = |zone: &ZonePlan| {
+                let reason = now.plan.zone(&zone.name).map_or("there is nothing of it", |now| now.reason.as_str());
+                format!("what is to be done with zone {} is something else by now: {reason}", zone.name)
+            };
+            moved.extend(self.plan.zones.iter().filter(other).map(line));
+        }
         if !moved.is_empty() {
             let message = format!("the plan in {shown} is stale, nothing was done:\n{}", moved.join("\n"));
             let from = self.git.as_ref().map_or_else(|| self.source.display().to_string(), |git| format!("--to {git}"));

@@ -4,7 +4,7 @@
 use reeve_state::audit::{Finding, Severity};
 use reeve_state::difference::Difference;
 use reeve_state::lifecycle::{edge_for, state_name};
-use reeve_state::plan::digest::{digest, short};
+use reeve_state::plan::digest::short;
 use reeve_state::plan::document::{ObservedHost, Summary, cost, irreversible, is_drift};
 use reeve_state::plan::{Action, Cost, Hold, ZonePlan};
 use reeve_state::{Fact, Timestamp, ZoneState};
@@ -178,10 +178,8 @@ fn steps(zone: &ZonePlan, each_step: bool, width: usize) -> String {
             out += &wrap::wrap(&line, STEPS, width);
         }
     }
-    if !zone.steps.is_empty() {
-        let line =
-            format!("    {FAINT}={PLAIN} {} {FAINT}(plan {}){PLAIN}", costs(cost(&zone.steps)), short(&digest(zone)));
-        out += &wrap::wrap(&line, INDENT + 2, width);
+    if stages().count() > 1 {
+        out += &wrap::wrap(&format!("    {FAINT}={PLAIN}           {}", costs(cost(&zone.steps))), STEPS, width);
     }
     out
 }
