@@ -148,6 +148,7 @@ fn a_fleet_is_planned_from_what_its_hosts_published() {
     // Its key may speak for another host, and not for this one.
     std::fs::write(&signers, key.allowed("h2", "namespaces=\"reeve-observed\"")).expect("signers");
     assert!(refused(&stored).contains("does not have for the host h1"));
+    std::thread::sleep(Duration::from_secs(2));
     let output = host.reeve(&["plan", text(&set), "--observed", text(&file), "--max-age", "1s"]);
     let said = shown(&output);
     assert!(said.contains("no signature was verified") && said.contains("not verified"), "{said}");

@@ -69,7 +69,11 @@ fn a_saved_plan_is_carried_out_while_nothing_moves_and_refused_when_something_do
     // A controller that keeps the zones is named.
     save(&host);
     host.start_controller();
-    host.wait_state("b", "running");
+    let started = std::time::Instant::now();
+    while !host.folder().join("run/controller.sock").exists() {
+        assert!(started.elapsed() < harness::PATIENCE, "{}", host.controller_log());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     let said = refused(&host, &file);
     assert!(said.contains("reeve run") && said.contains(&host.controller_pid().to_string()), "{said}");
     host.end_controller(libc::SIGINT);

@@ -41,7 +41,6 @@ fn input(world: &World) -> Input<'_> {
         recorded: &world.recorded,
         policies: &world.policies,
         approvals: &world.approvals,
-        approvals: &world.approvals,
         now: world.facts.observed_at,
     }
 }

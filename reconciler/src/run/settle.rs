@@ -6,7 +6,7 @@ use reeve_state::condition::{self, ConditionType};
 use reeve_state::health::HealthState;
 use reeve_state::plan::{Action, Hold, Step, ZonePlan};
 use reeve_state::wanted::{self, Need};
-use reeve_state::{Transition, ZoneState};
+use reeve_state::{Fact, Transition, ZoneState};
 
 use super::engine::Engine;
 use crate::host::{Outcome, ZoneOutcome, ZoneResult};
@@ -59,6 +59,34 @@ fn runs(engine: &Engine, zone: &str) -> bool {
     let init = engine.world.facts.zones.get(zone).is_some_and(|facts| facts.init.is_known());
     let goes_down = engine.world.plans.get(zone).is_some_and(|plan| !plan.path.is_empty());
     init && engine.world.state(zone) == Some(ZoneState::Running) && !goes_down
+}
+
+fn goes_up(transition: Transition) -> bool {
+    matches!(transition, Transition::Configure | Transition::Install | Transition::Ready | Transition::Boot)
+}
+
+/// The part of a plan that comes before anything is brought up.
+pub fn teardown(plan: &ZonePlan) -> ZonePlan {
+    let first_up = plan.steps.iter().position(|step| match step.action {
+        Action::Transition(Transition::Reboot) => true,
+        Action::Transition(transition) => goes_up(transition),
+        Action::Live => false,
+    });
+    let mut part = plan.clone();
+    part.steps.truncate(first_up.unwrap_or(plan.steps.len()));
+    part.path.retain(|transition| !goes_up(*transition) && *transition != Transition::Reboot);
+    part.to = part.steps.last().map_or(plan.from.known().copied(), |step| step.to);
+    part
+}
+
+/// What comes after [`teardown`].
+pub fn bring_up(plan: &ZonePlan) -> ZonePlan {
+    let down = teardown(plan);
+    let mut part = plan.clone();
+    part.steps.drain(..down.steps.len());
+    part.path.retain(|transition| goes_up(*transition) || *transition == Transition::Reboot);
+    part.from = down.to.map_or(Fact::Absent, Fact::Known);
+    part
 }
 
 fn is_torn_down(engine: &Engine, zone: &str) -> bool {

@@ -361,6 +361,15 @@ impl PlanDifference {
     }
 }
 
+/// The time that a hold is about.
+fn hold_time(hold: &Hold) -> Option<Timestamp> {
+    match hold {
+        Hold::Backoff { until } => Some(*until),
+        Hold::AwaitingWindow { opens, .. } => *opens,
+        _ => None,
+    }
+}
+
 impl PlanHold {
     fn new(hold: &Hold) -> Self {
         let mut details: BTreeMap<String, serde_json::Value> = match serde_json::to_value(hold) {
@@ -368,8 +377,11 @@ impl PlanHold {
             _ => BTreeMap::new(),
         };
         let reason = details.remove("reason").and_then(|reason| reason.as_str().map(str::to_owned));
-        if let Hold::Backoff { until } = hold {
-            details.insert("until".into(), Timestamp::utc(*until).into());
+        // As people write it, where the plan itself has a number.
+        for key in ["until", "opens"] {
+            if let (Some(time), true) = (hold_time(hold), details.contains_key(key)) {
+                details.insert(key.into(), time.utc().into());
+            }
         }
         Self { reason: reason.unwrap_or_default(), details }
     }
