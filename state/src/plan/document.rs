@@ -12,7 +12,6 @@ use crate::audit::{Finding, Severity};
 use crate::difference::{Cause, Difference, Price};
 use crate::lifecycle::{Transition, ZoneState, state_name};
 use crate::observed::Fact;
-use crate::time::Timestamp;
 
 /// The version of the form.
 pub const FORMAT_VERSION: &str = "1";
@@ -105,8 +104,12 @@ pub struct PlanItem {
     pub cost: Cost,
     /// What cannot be taken back, in words; empty where all can.
     pub irreversible: Vec<String>,
-    /// Zones whose teardown comes first.
+    /// Zones whose teardown comes before this zone comes up.
     pub after: Vec<String>,
+    /// Zones that it depends on and that come up before it.
+    pub up_after: Vec<String>,
+    /// Zones that depend on it and go down before it.
+    pub down_after: Vec<String>,
     /// Digest of the wanted manifest; none without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
@@ -285,6 +288,8 @@ impl PlanItem {
             cost: cost(&zone.steps),
             irreversible: irreversible(zone),
             after: zone.after.clone(),
+            up_after: zone.up_after.clone(),
+            down_after: zone.down_after.clone(),
             manifest: zone.digest.clone(),
             source: zone.source.clone(),
             reason: zone.reason.clone(),
@@ -361,15 +366,6 @@ impl PlanDifference {
     }
 }
 
-/// The time that a hold is about.
-fn hold_time(hold: &Hold) -> Option<Timestamp> {
-    match hold {
-        Hold::Backoff { until } => Some(*until),
-        Hold::AwaitingWindow { opens, .. } => *opens,
-        _ => None,
-    }
-}
-
 impl PlanHold {
     fn new(hold: &Hold) -> Self {
         let mut details: BTreeMap<String, serde_json::Value> = match serde_json::to_value(hold) {
@@ -379,7 +375,7 @@ impl PlanHold {
         let reason = details.remove("reason").and_then(|reason| reason.as_str().map(str::to_owned));
         // As people write it, where the plan itself has a number.
         for key in ["until", "opens"] {
-            if let (Some(time), true) = (hold_time(hold), details.contains_key(key)) {
+            if let (Some(time), true) = (hold.until(), details.contains_key(key)) {
                 details.insert(key.into(), time.utc().into());
             }
         }

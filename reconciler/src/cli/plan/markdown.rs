@@ -137,10 +137,7 @@ fn details(zone: &ZonePlan, now: Timestamp) -> String {
     if !zone.steps.is_empty() {
         out.push('\n');
     }
-    if !zone.after.is_empty() {
-        let names: Vec<String> = zone.after.iter().map(|zone| code(zone)).collect();
-        out += &format!("After the teardown of {}.\n\n", names.join(", "));
-    }
+    out.extend(text::order(zone).iter().map(|waiting| format!("Order: {}.\n\n", escaped(waiting))));
     if let Some(hold) = &zone.hold {
         out += &format!("**Waits:** {}\n\n", escaped(&text::hold_words(hold, &zone.reason, now)));
     }

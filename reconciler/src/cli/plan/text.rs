@@ -138,8 +138,8 @@ fn block(zone: &ZonePlan, longest: usize, each_step: bool, now: Timestamp, width
             INDENT + 2,
         );
     }
-    if !zone.after.is_empty() {
-        line(format!("    after the teardown of {}", zone.after.join(", ")), INDENT + 2);
+    for waiting in order(zone) {
+        line(format!("    {waiting}"), INDENT + 2);
     }
     let (drift, changes): (Vec<&Difference>, Vec<&Difference>) = shown(zone).partition(|one| is_drift(one.cause));
     for one in changes {
@@ -182,6 +182,19 @@ fn steps(zone: &ZonePlan, each_step: bool, width: usize) -> String {
         out += &wrap::wrap(&format!("    {FAINT}={PLAIN}           {}", costs(cost(&zone.steps))), STEPS, width);
     }
     out
+}
+
+/// For which zones it waits, and with what.
+pub fn order(zone: &ZonePlan) -> Vec<String> {
+    let all = [
+        ("after the teardown of", &zone.after),
+        ("goes down after", &zone.down_after),
+        ("comes up after", &zone.up_after),
+    ];
+    all.into_iter()
+        .filter(|(_, zones)| !zones.is_empty())
+        .map(|(what, zones)| format!("{what} {}", zones.join(", ")))
+        .collect()
 }
 
 /// What steps belong to, in a word.
