@@ -340,16 +340,21 @@ fn a_saved_plan_has_no_value_and_starts_no_other_one() {
     scene.host.zone("z", "running", &spec(&scene.file()));
     let saved = scene.host.folder().join("state/plan.json").to_string_lossy().into_owned();
     assert_eq!(scene.run(&["plan", "MANIFESTS", "--out", &saved]).0, 0);
-    // The encrypted file is kept: what is carried out is what was planned.
-    encrypt(&scene.own(), &value(), &scene.token());
     assert_eq!(scene.run(&["apply", &saved]).0, 0);
     assert!(scene.has("z", "PASSWORD", &one) && scene.has("z", "TOKEN", &two));
     let three = value();
     scene.put_file(&three);
     assert_eq!(scene.run(&["plan", "MANIFESTS", "--out", &saved]).0, 0);
+    let stale = |text: &str| text.contains("the manifest of zone z changed");
     scene.put_file(&one);
     let (status, text) = scene.run(&["apply", &saved]);
-    assert!(status == 1 && text.contains("changed meanwhile"), "{status} {text}");
+    assert!(status == 1 && stale(&text), "{status} {text}");
+    // Encrypted anew, it is not what was planned either.
+    scene.put_file(&three);
+    encrypt(&scene.own(), &value(), &scene.token());
+    let (status, text) = scene.run(&["apply", &saved]);
+    assert!(status == 1 && stale(&text), "{status} {text}");
+    assert!(scene.has("z", "PASSWORD", &one) && scene.has("z", "TOKEN", &two), "nothing was done");
     scene.nothing_shows(&[&one, &two, &three]);
     scene.host.finish();
 }

@@ -32,6 +32,7 @@ mod validate;
 mod verify;
 mod view;
 mod who;
+mod wrap;
 mod zoneadm;
 mod zones;
 
@@ -145,7 +146,7 @@ enum Command {
     Notify(source::NotifyArguments),
     /// Say yes to what Reeve does not do by itself
     Approve(approve::Arguments),
-    /// Print the JSON Schema of a manifest, or of a host's configuration
+    /// Print the JSON Schema of a manifest, of a host's configuration, or of a plan
     Schema(validate::SchemaArguments),
     /// Print the completions for a shell
     Completion(CompletionArguments),

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use reeve_schema::{AgeFile, HostSelf, Limits, ManifestSet, Problems, SourceFile};
+use reeve_schema::{AgeFile, Checked, HostSelf, Limits, ManifestSet, Problems, SourceFile};
 
 use crate::error::{Error, OnFile, Result};
 use crate::secrets;
@@ -91,16 +91,33 @@ impl GitSource {
         let prefix = self.prefix();
         let mut set = reeve_schema::load(&files, host, zonepaths, &Limits::default())
             .map_err(|problems| LoadError::Problems(Problems(problems)))?;
-        if set.zones.values().any(|zone| !zone.age_files.is_empty()) {
-            let mut objects = open()?;
-            secrets::take_in(&mut set, &mut |file| self.encrypted(&mut objects, file))?;
-        }
+        self.take_in(&mut set)?;
         for zone in set.zones.values_mut() {
             if let Some(path) = zone.origin.file.strip_prefix(&prefix) {
                 zone.origin.file = top.join(path).display().to_string();
             }
         }
         Ok(set)
+    }
+
+    /// Checks the manifests for every host, as [`crate::source::check`] does.
+    ///
+    /// # Errors
+    /// As [`GitSource::load`].
+    pub fn check(&self, zonepaths: &str) -> std::result::Result<Checked, LoadError> {
+        crate::source::check_files(&self.read()?, zonepaths, &mut |set| self.take_in(set))
+    }
+
+    /// Reads the encrypted files that the zones of a set name.
+    ///
+    /// # Errors
+    /// [`LoadError`], with those that are not there.
+    pub fn take_in(&self, set: &mut ManifestSet) -> std::result::Result<(), LoadError> {
+        if set.zones.values().all(|zone| zone.age_files.is_empty()) {
+            return Ok(());
+        }
+        let mut objects = open()?;
+        secrets::take_in(set, &mut |file| self.encrypted(&mut objects, file))
     }
 
     /// An encrypted file that a manifest names; none where it is not there.
@@ -116,6 +133,14 @@ impl GitSource {
     pub fn place(&self) -> Result<PathBuf> {
         let top = top()?;
         Ok(self.path.as_ref().map_or_else(|| top.clone(), |path| top.join(path)))
+    }
+
+    /// The commit that it is from; none for the index.
+    ///
+    /// # Errors
+    /// What git says where there is no such commit or repository.
+    pub fn commit(&self) -> Result<Option<String>> {
+        self.revision.as_deref().map(|revision| commit(&mut open()?, revision)).transpose()
     }
 
     fn prefix(&self) -> String {

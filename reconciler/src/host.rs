@@ -13,6 +13,7 @@ use reeve_schema::{ManifestSet, Zone};
 use reeve_state::approval::Approvals;
 use reeve_state::audit::Finding;
 use reeve_state::observed::derive_state;
+use reeve_state::plan::basis::Basis;
 use reeve_state::plan::{Plan, ZonePlan};
 use reeve_state::removal::Removal;
 use reeve_state::status::HostStatus;
@@ -83,6 +84,8 @@ pub struct Planned {
     pub plan: Plan,
     /// What the audit says about it; a zone with a fatal finding is not walked.
     pub findings: Vec<Finding>,
+    /// What it stands on. (The commit is filled in by who read the manifests.)
+    pub basis: Basis,
 }
 
 /// What became of one zone.
@@ -226,11 +229,13 @@ impl Host {
         let mut world = World::new(self, aim, desired::wanted_here(set, self));
         world.approved = desired::approvals(set);
         let findings = pass::look_only(self, &mut world);
-        let mut zones: Vec<ZonePlan> = world.plans.into_values().collect();
+        let mut zones: Vec<ZonePlan> = std::mem::take(&mut world.plans).into_values().collect();
         // As the planner arranges them: who is torn down first.
         let is_up = |plan: &ZonePlan| !plan.path.iter().any(|t| matches!(t, Transition::Halt | Transition::Stop));
         zones.sort_by_key(is_up);
-        Planned { facts: world.facts, plan: Plan { zones }, findings }
+        let plan = Plan { zones };
+        let basis = world.basis(&plan);
+        Planned { facts: world.facts, plan, findings, basis }
     }
 
     /// The status of every zone, from the kernel and from what the last walks left. Takes no lock.
@@ -311,12 +316,24 @@ impl Host {
         removal::refused(self, source, &BTreeMap::new(), &desired::wanted(set, self.places()))
     }
 
-    /// Walks a plan that was made earlier, and nothing else.
+    /// Walks a plan that was made earlier, and nothing else. `set` and `source` are what it was made from, read again: what
+    /// is told of the zones afterwards is what these manifests want of them.
     ///
     /// # Errors
     /// [`crate::Error::Refused`] when a zone is no longer as the plan saw it.
-    pub fn apply_plan(&self, _lock: &Lock, planned: &Planned, observer: &Observer) -> Result<Outcome> {
-        planned_walk::walk(self, planned, observer)
+    pub fn apply_plan(
+        &self,
+        _lock: &Lock,
+        planned: &Planned,
+        set: &ManifestSet,
+        source: &Path,
+        observer: &Observer,
+    ) -> Result<Outcome> {
+        let aim = Aim::Manifests { source: source.to_owned(), follows: false };
+        let mut world = World::new(self, aim, desired::wanted_here(set, self));
+        world.approved = desired::approvals(set);
+        world.commit.clone_from(&planned.basis.commit);
+        planned_walk::walk(self, planned, world, observer)
     }
 
     /// Halts these zones, all at once. With `purge` uninstalls and unconfigures them, and when no zone is left removes the

@@ -34,6 +34,7 @@ pub mod places;
 pub mod planned_walk;
 mod planted;
 pub mod progress;
+pub mod published;
 pub mod purge;
 pub mod quiet;
 mod removal;

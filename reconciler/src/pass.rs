@@ -15,6 +15,7 @@ use reeve_state::condition::Claim;
 use reeve_state::difference::Recorded;
 use reeve_state::health::{HealthState, HealthStatus};
 use reeve_state::observed::derive_state;
+use reeve_state::plan::basis::Basis;
 use reeve_state::plan::{self, Hold, Plan, ZonePlan, ZonePolicy, take_down, take_down_in_order};
 use reeve_state::status::{Outcome, ZoneStatus};
 use reeve_state::wanted::{self, Wanted};
@@ -194,6 +195,22 @@ impl World {
     /// The state in which a zone was seen last; none also when it is not known.
     pub fn state(&self, zone: &str) -> Option<ZoneState> {
         derive_state(self.facts.zones.get(zone)?).known().copied()
+    }
+
+    /// What people and earlier passes said of the zones.
+    pub fn policies(&self) -> &BTreeMap<String, ZonePolicy> {
+        &self.policies
+    }
+
+    /// What was approved, on this host and with the manifests.
+    pub fn approvals(&self) -> &Approvals {
+        &self.approvals
+    }
+
+    /// What a plan of this world stands on.
+    pub fn basis(&self, plan: &Plan) -> Basis {
+        let zones = plan.zones.iter().map(|zone| zone.name.clone()).collect();
+        Basis::new(self.commit.clone(), &self.wanted, &self.facts, &self.recorded, &self.policies, &zones)
     }
 
     /// Takes in what was seen of a zone.

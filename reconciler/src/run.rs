@@ -17,7 +17,8 @@ mod hook;
 mod links;
 mod manifests;
 mod notify_socket;
-mod settle;
+mod publish;
+pub(crate) mod settle;
 mod stir;
 mod suspended;
 mod watch;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reeve_schema::HostSelf;
-use reeve_schema::configuration::{Configuration, Monitoring};
+use reeve_schema::configuration::{Configuration, Monitoring, Publish};
 use reeve_state::approval::Approvals;
 use reeve_state::wanted::Wanted;
 use tokio::runtime::Runtime;
@@ -42,6 +43,7 @@ use crate::progress::Observer;
 use crate::repository::Repository;
 use engine::Engine;
 use feed::{Feed, Upstream};
+use publish::Publisher;
 
 /// How many zones are brought up at once where nothing is said: more than the processors, because a part of it is waiting.
 pub const WORKERS: usize = 4;
@@ -74,6 +76,8 @@ pub struct RunOptions {
     pub monitoring: Monitoring,
     /// Who is told.
     pub observer: Observer,
+    /// Where what is observed is published; none: nowhere.
+    pub publish: Option<Publish>,
 }
 
 fn runtime() -> Result<Runtime> {
@@ -107,6 +111,7 @@ pub fn run(host: Arc<Host>, options: RunOptions) -> Result<()> {
         let mut engine = Engine::new((*host).clone(), world, workers, options.observer.clone());
         engine.me = options.host.clone();
         engine.allow_removals = options.allow_removals;
+        engine.publisher = options.publish.clone().map(Publisher::new);
         let site = Site::new(engine.board(), host.places());
         http::listen_at(&host.places().run().join(monitor::SOCKET), &site)?;
         for address in &options.monitoring.listen {

@@ -77,8 +77,27 @@ pub fn load(paths: &[PathBuf], host: &HostSelf, zonepaths: &str) -> std::result:
 /// # Errors
 /// [`LoadError`], with the problems of all hosts.
 pub fn check(paths: &[PathBuf], zonepaths: &str) -> std::result::Result<Checked, LoadError> {
-    let files = read_all(paths)?;
-    let catalog = Catalog::read(&files, &Limits::default());
+    check_files(&read_all(paths)?, zonepaths, &mut take_in)
+}
+
+/// Reads the encrypted files that the zones of a set name, from beside the manifests.
+///
+/// # Errors
+/// [`LoadError`], with those that are not there.
+pub fn take_in(set: &mut ManifestSet) -> std::result::Result<(), LoadError> {
+    secrets::take_in(set, &mut beside)
+}
+
+/// [`check`] of files that were read; `take_in` reads the encrypted files that a set names.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_files(
+    files: &[SourceFile],
+    zonepaths: &str,
+    take_in: &mut dyn FnMut(&mut ManifestSet) -> std::result::Result<(), LoadError>,
+) -> std::result::Result<Checked, LoadError> {
+    let catalog = Catalog::read(files, &Limits::default());
     let wrong = |problems| LoadError::Problems(Problems(problems));
     let checked = catalog.check(zonepaths).map_err(wrong)?;
     // Which files are read depends on the overlays of each host.
@@ -86,7 +105,7 @@ pub fn check(paths: &[PathBuf], zonepaths: &str) -> std::result::Result<Checked,
         let mut problems = Vec::new();
         for host in catalog.hosts().map(HostSelf::named).chain([HostSelf::default()]) {
             let Ok(mut set) = catalog.for_host(&host, zonepaths) else { continue };
-            match secrets::take_in(&mut set, &mut beside) {
+            match take_in(&mut set) {
                 Err(LoadError::Problems(Problems(more))) => problems.extend(more),
                 other => other?,
             }

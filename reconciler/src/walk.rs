@@ -22,7 +22,7 @@ use reeve_state::{Fact, Transition, ZoneFacts, ZoneState, lifecycle};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::observe::ZoneSeen;
-use crate::planted::planted;
+use crate::planted::{self, Planted, planted};
 use crate::progress::{Notice, Observer, StepPhase, StepProgress};
 use crate::store::zone::{Memory, ZoneFiles};
 use crate::supervisor::Zoneadmd;
@@ -354,13 +354,18 @@ impl Walk<'_> {
     }
 
     /// Does a stage that is one step.
-    fn single<T>(&mut self, stage: &Stage, body: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    fn single(&mut self, stage: &Stage, body: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         let step = stage.first().to_owned();
+        if planted::step(&step) == Planted::Dropped {
+            return Ok(());
+        }
         self.tell(stage, &step, StepPhase::Begun, 0);
         let started = Instant::now();
-        let value = body(self)?;
+        if planted::step(&step) != Planted::Claimed {
+            body(self)?;
+        }
         self.tell(stage, &step, StepPhase::Done, micros(started));
-        Ok(value)
+        Ok(())
     }
 
     /// Takes in what zoneadmd told while it was asked.

@@ -80,6 +80,32 @@ pub struct Configuration {
     pub secrets: SecretsConfiguration,
     /// Whom the controller tells how it is.
     pub monitoring: Monitoring,
+    /// Where the controller publishes what it observes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish: Option<Publish>,
+}
+
+/// What the controller publishes of the host, for plans that are made elsewhere (`reeve plan --observed`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Publish {
+    /// The file that is written, an absolute path.
+    #[schemars(regex(pattern = r"^/"))]
+    pub path: String,
+    /// The private SSH key that signs it, an absolute path; one without a passphrase.
+    #[schemars(regex(pattern = r"^/"))]
+    pub key_file: String,
+    /// How often it is written when nothing changed, so that its age tells whether the host is there: 1s to 24h, default 5m.
+    #[serde(default = "Publish::default_every")]
+    pub every: Interval,
+}
+
+impl Publish {
+    /// The `every` of a configuration that has none.
+    #[must_use]
+    pub fn default_every() -> Interval {
+        Interval::from_millis(300_000)
+    }
 }
 
 /// Who a host is: what `hosts` selectors and overlays are compared with.

@@ -14,8 +14,14 @@ pub fn digest(zone: &Zone) -> String {
     let Ok(value) = serde_json::to_value(zone) else {
         return String::new();
     };
+    digest_of(&value)
+}
+
+/// SHA-256, in hexadecimal, of any document's canonical JSON: the same whatever order its keys are in.
+#[must_use]
+pub fn digest_of(document: &Value) -> String {
     let mut canonical = String::new();
-    write_canonical(&value, &mut canonical);
+    write_canonical(document, &mut canonical);
     let mut text = String::with_capacity(64);
     for byte in Sha256::digest(canonical.as_bytes()) {
         let _ = write!(text, "{byte:02x}");

@@ -29,7 +29,7 @@ mod suggest;
 mod text;
 
 pub use catalog::{Catalog, Checked, FieldOrigin, HostSelf, Rendered};
-pub use digest::digest;
+pub use digest::{digest, digest_of};
 pub use json_schema::{Described, json_schema};
 pub use load::{AgeFile, Limits, LoadedZone, ManifestSet, Origin, SourceFile, load};
 pub use manifest::{Deletion, DesiredState, Zone};

@@ -21,6 +21,8 @@ pub mod observed;
 pub mod plan;
 pub mod removal;
 pub mod restart;
+pub mod schema;
+pub mod snapshot;
 pub mod source;
 pub mod status;
 pub mod suspension;

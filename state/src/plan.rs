@@ -1,7 +1,10 @@
 //! What is to be done: a legal path for each zone, its steps and what they cost, and where a zone must wait, why.
 //! Planning decides everything and touches nothing; walking touches and decides nothing.
 
+pub mod basis;
 mod depend;
+pub mod digest;
+pub mod document;
 mod gate;
 mod order;
 mod request;
@@ -16,6 +19,7 @@ use std::sync::Arc;
 
 pub use depend::take_down_in_order;
 pub use request::{Refusal, request, restart, take_down};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -40,7 +44,7 @@ pub enum Action {
 
 /// What a step costs. Times are estimates for an idle host; where init is asked to end, they count the whole
 /// `init.haltTimeout`, so that what a person is told is the worst of the ordinary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cost {
     /// Milliseconds in which the application environment does not run because of it.

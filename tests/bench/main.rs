@@ -11,6 +11,7 @@ mod options;
 mod single;
 mod spawn;
 mod table;
+mod tenthousand;
 mod thousand;
 mod timing;
 mod zones;
@@ -45,6 +46,7 @@ fn bench(options: &Options, scratch: &Scratch) -> Result<()> {
     hundred::rows(options, scratch, &mut table)?;
     memory::rows(options, scratch, &mut table)?;
     thousand::rows(options, scratch, &mut table)?;
+    tenthousand::rows(options, &mut table)?;
     eprintln!("bench: load at the end {}", timing::load());
     table.finish();
     Ok(())

@@ -4,7 +4,7 @@ use crate::Result;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Every row, in the order in which they are printed.
-pub const ROWS: [&str; 9] = [
+pub const ROWS: [&str; 10] = [
     "cold",
     "cold_net",
     "ready_to_running",
@@ -14,6 +14,7 @@ pub const ROWS: [&str; 9] = [
     "pss_kib",
     "controller_pss_kib",
     "idle_1000",
+    "plan_10000",
 ];
 
 /// The command line.

@@ -4,7 +4,7 @@
 use super::git::{Repo, Signer, fed};
 use reeve_kernel::sys;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// The address of the servers; hosts have others in 10.99.0.0/24.
@@ -131,6 +131,12 @@ $HTTP["url"] =~ "^/git" {{
 
     /// Pushes `main` of another repository to the server, as people do.
     pub fn push(&self, from: &Repo, url: &str) {
+        let output = self.try_push(from, url, "main:main");
+        assert!(output.status.success(), "push to {url}: {}", super::shown(&output));
+    }
+
+    /// The same with what is pushed where; what git and the server say of it.
+    pub fn try_push(&self, from: &Repo, url: &str, what: &str) -> Output {
         let ssh = format!(
             "ssh -F none -o IdentitiesOnly=yes -o BatchMode=yes -i {} -o UserKnownHostsFile={}",
             self.file("user_key").display(),
@@ -139,13 +145,13 @@ $HTTP["url"] =~ "^/git" {{
         let certificate = format!("http.sslCAInfo={}", self.file("cert.pem").display());
         let helper = format!("credential.helper=!f() {{ echo username=git; echo password={TOKEN}; }}; f");
         let mut git = self.enter();
-        git.args(["git", "-c", &certificate, "-c", &helper, "push", "--quiet", url, "main:main"]);
+        git.args(["git", "-c", &certificate, "-c", &helper, "push", "--quiet", url, what]);
         git.current_dir(from.path()).env("GIT_DIR", from.path()).env("GIT_SSH_COMMAND", ssh);
         ["http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"].iter().for_each(|name| {
             git.env_remove(name);
         });
         git.env_remove("GIT_SSL_CAINFO").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0");
-        fed(&mut git, b"");
+        git.stdin(Stdio::null()).output().expect("nsenter")
     }
 
     /// Has the server run this shell script after each push.

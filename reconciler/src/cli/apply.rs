@@ -37,7 +37,7 @@ pub struct Arguments {
 pub fn apply(context: &Context, arguments: &Arguments) -> Done {
     let format = arguments.format.format;
     if let Some(saved) = saved::read(&arguments.path)? {
-        return apply_saved(context, saved, format);
+        return apply_saved(context, arguments, saved);
     }
     let manifests = Manifests { path: arguments.path.clone() };
     let set = manifests.load(context)?;
@@ -59,16 +59,20 @@ pub fn apply(context: &Context, arguments: &Arguments) -> Done {
     report(context, &outcome, format)
 }
 
-fn apply_saved(context: &Context, saved: SavedPlan, format: Format) -> Done {
+/// Carries out a saved plan, if nothing that it stands on has moved.
+fn apply_saved(context: &Context, arguments: &Arguments, saved: SavedPlan) -> Done {
     let host = context.host()?;
-    let source = saved.source.display().to_string();
-    let lock = host.lock("reeve apply", Some(&source)).map_err(explain)?;
-    let planned = saved.planned();
+    let source = saved.source.clone();
+    let lock = host.lock("reeve apply", Some(&source.display().to_string())).map_err(explain)?;
+    let (set, commit) = saved.load(context)?;
+    let mut now = host.plan(&set, &source);
+    now.basis.commit = commit;
+    let planned = saved.unmoved(&arguments.path, &now)?;
     let names: Vec<String> = planned.plan.zones.iter().map(|zone| zone.name.clone()).collect();
     let teller = progress::start(context, &names);
-    let outcome = host.apply_plan(&lock, &planned, &teller.observer());
+    let outcome = host.apply_plan(&lock, &planned, &set, &source, &teller.observer());
     teller.finish();
-    report(context, &outcome?, format)
+    report(context, &outcome?, arguments.format.format)
 }
 
 /// Asks a controller that runs; none where no controller does.

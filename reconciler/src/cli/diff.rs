@@ -140,7 +140,7 @@ pub fn difference(one: &Difference, indent: &str) -> String {
 }
 
 /// The fields in which two maps differ; other values are fields themselves.
-fn leaves<'v>(field: &str, from: &'v Value, to: &'v Value) -> Vec<(String, &'v Value, &'v Value)> {
+pub fn leaves<'v>(field: &str, from: &'v Value, to: &'v Value) -> Vec<(String, &'v Value, &'v Value)> {
     let (Value::Object(old), Value::Object(new)) = (from, to) else { return vec![(field.to_owned(), from, to)] };
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let value = |map: &'v Map<String, Value>, name: &String| map.get(name).unwrap_or(&Value::Null);
@@ -197,7 +197,8 @@ fn lines(value: &Value) -> String {
     format!("{}\n", text.trim_end())
 }
 
-fn cause_name(cause: Cause) -> &'static str {
+/// A cause in words.
+pub fn cause_name(cause: Cause) -> &'static str {
     match cause {
         Cause::Change => "change",
         Cause::Drift => "drift",
@@ -208,7 +209,8 @@ fn cause_name(cause: Cause) -> &'static str {
     }
 }
 
-fn price_name(price: Price) -> &'static str {
+/// A price in a word.
+pub fn price_name(price: Price) -> &'static str {
     match price {
         Price::Live => "live",
         Price::Restart => "restart",

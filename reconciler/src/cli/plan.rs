@@ -1,6 +1,8 @@
 //! `plan`: what would be done to take the host where the manifests want it, and what each step costs.
 
 mod files;
+mod markdown;
+mod observed;
 pub mod saved;
 pub mod text;
 
@@ -9,14 +11,16 @@ use std::path::PathBuf;
 use reeve::git::GitSource;
 use reeve::host::Planned;
 use reeve_schema::ManifestSet;
-use reeve_state::audit::{Finding, Severity};
-use reeve_state::plan::ZonePlan;
-use serde::Serialize;
+use reeve_schema::quantity::Interval;
+use reeve_state::Timestamp;
+use reeve_state::audit::Severity;
+use reeve_state::plan::document::{ObservedHost, PlanDocument};
 
 use super::failure::{Failure, exit};
 use super::input::Manifests;
-use super::output::{self, Format, FormatArguments, Table};
-use super::{Context, Done, time};
+use super::output::{self, Format, FormatArguments};
+use super::{Context, Done, wrap};
+use saved::SavedPlan;
 
 /// What `plan` takes.
 #[derive(clap::Args, Debug)]
@@ -36,8 +40,54 @@ pub struct Arguments {
     #[arg(long)]
     detailed_exitcode: bool,
     /// Save the plan: `reeve apply FILE` carries out this one and no other
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "observed")]
     out: Option<PathBuf>,
+    /// Plan for the hosts that published these files (`spec.publish` of their configurations), instead of this one; needs
+    /// neither root nor a host
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "from")]
+    observed: Vec<PathBuf>,
+    /// The public keys of those hosts, each under the host's name (ssh-keygen(1), ALLOWED SIGNERS)
+    #[arg(long, value_name = "FILE", requires = "observed")]
+    allowed_signers: Option<PathBuf>,
+    /// Warn of a host that looked longer ago than this
+    #[arg(long, value_name = "TIME", default_value = "1h", requires = "observed")]
+    max_age: Interval,
+}
+
+/// The plan of one host.
+pub struct HostPlan {
+    /// Which, where it is not this one, and when it looked.
+    host: Option<ObservedHost>,
+    planned: Planned,
+}
+
+/// What is shown: one host's plan, or those of several.
+pub struct Shown {
+    /// Where the manifests are from, as it was said.
+    source: String,
+    commit: Option<String>,
+    hosts: Vec<HostPlan>,
+    now: Timestamp,
+}
+
+impl Shown {
+    fn document(&self) -> PlanDocument {
+        let mut document = PlanDocument::new(&self.source, self.commit.as_deref());
+        for HostPlan { host, planned } in &self.hosts {
+            let digest = planned.basis.digest(&planned.plan);
+            document.add(host.as_ref().map(|host| host.name.as_str()), &planned.plan, &planned.findings, digest);
+            document.hosts.extend(host.clone());
+        }
+        document
+    }
+
+    fn is_empty(&self) -> bool {
+        self.hosts.iter().all(|host| host.planned.plan.is_empty())
+    }
+
+    fn is_fatal(&self) -> bool {
+        self.hosts.iter().flat_map(|host| &host.planned.findings).any(|finding| finding.severity == Severity::Fatal)
+    }
 }
 
 /// What a plan starts from or goes to.
@@ -96,69 +146,51 @@ impl Arguments {
     }
 }
 
-/// A plan as a document.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Document<'a> {
-    format_version: &'static str,
-    items: &'a [ZonePlan],
-    findings: &'a [Finding],
-}
-
 /// Shows the plan; changes nothing and takes no lock.
 pub fn plan(context: &Context, arguments: &Arguments) -> Done {
     let (from, to) = arguments.sources()?;
-    let from = from.load(context)?;
-    let place = match &to {
-        Source::Git(git) => git.place()?,
-        Source::Files(manifests) => manifests.source(),
-        Source::Host => PathBuf::new(),
-    };
-    let set = to.load(context)?.unwrap_or_default();
-    let planned = match &from {
-        Some(from) => files::plan_between(&context.places, from, &set),
-        None => context.host()?.plan(&set, &place),
+    let shown = match arguments.observed.is_empty() {
+        true => for_one(context, arguments, &from, &to)?,
+        false => observed::plan(arguments, &to)?,
     };
     let format = arguments.format.format;
     match format {
-        Format::Json | Format::Yaml => {
-            let (items, findings) = (planned.plan.zones.as_slice(), planned.findings.as_slice());
-            output::print_document(format, &Document { format_version: "1", items, findings })?;
-        }
-        Format::Md => output::print(&table(&planned).render(format))?,
-        Format::Table => output::print(&text::render(&planned, context.verbose > 0, reeve::store::now()))?,
+        Format::Json | Format::Yaml => output::print_document(format, &shown.document())?,
+        Format::Md => output::print(&markdown::render(&shown))?,
+        Format::Table => output::print(&text::render(&shown, context.verbose > 0, wrap::width()))?,
     }
+    Ok(match () {
+        () if shown.is_fatal() => exit::ERROR,
+        () if arguments.detailed_exitcode && !shown.is_empty() => exit::TO_DO,
+        () => exit::DONE,
+    })
+}
+
+/// Plans for this host, or from one set of manifests to another.
+fn for_one(context: &Context, arguments: &Arguments, from: &Source, to: &Source) -> Result<Shown, Failure> {
+    let from = from.load(context)?;
+    let (place, source, git) = match to {
+        Source::Git(git) => (git.place()?, git.to_string(), Some(git)),
+        Source::Files(manifests) => (manifests.source(), manifests.path.display().to_string(), None),
+        Source::Host => (PathBuf::new(), String::new(), None),
+    };
+    let set = to.load(context)?.unwrap_or_default();
+    let mut planned = match &from {
+        Some(from) => files::plan_between(&context.places, from, &set),
+        None => context.host()?.plan(&set, &place),
+    };
+    let commit = git.map(GitSource::commit).transpose()?.flatten();
+    planned.basis.commit.clone_from(&commit);
     if let Some(path) = &arguments.out {
         if from.is_some() {
             return Err(Failure::new("only a plan that starts from this host can be saved").help("leave --from out"));
         }
-        saved::write(path, &planned, &place)?;
+        saved::write(path, &SavedPlan::new(&planned, &place, git))?;
         if !context.quiet {
             let shown = path.display();
             output::complain(&format!("saved in {shown}; to carry it out: reeve apply {shown}"));
         }
     }
-    let fatal = planned.findings.iter().any(|finding| finding.severity == Severity::Fatal);
-    Ok(match () {
-        () if fatal => exit::ERROR,
-        () if arguments.detailed_exitcode && !planned.plan.is_empty() => exit::TO_DO,
-        () => exit::DONE,
-    })
-}
-
-/// A row for each zone, as a comment on a change of manifests wants it.
-fn table(planned: &Planned) -> Table {
-    let mut table = Table::new(&["ZONE", "PATH", "TAKES", "DOWNTIME", "DATA LOST", "WHY"]);
-    for zone in &planned.plan.zones {
-        let cost = text::Costs::of(&zone.steps);
-        table.row([
-            zone.name.clone(),
-            text::path(zone),
-            time::span(cost.total_ms),
-            if cost.downtime_ms == 0 { "none".into() } else { format!("up to {}", time::span(cost.downtime_ms)) },
-            if cost.destroys_data { "yes".into() } else { "no".into() },
-            zone.reason.clone(),
-        ]);
-    }
-    table
+    let hosts = vec![HostPlan { host: None, planned }];
+    Ok(Shown { source, commit, hosts, now: reeve::store::now() })
 }

@@ -75,6 +75,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Done {
     let me = reeve::configuration::host_self(&configuration);
     let mut monitoring = configuration.monitoring.clone();
     monitoring.listen.extend(&arguments.listen);
+    let publish = configuration.publish.clone();
     let (source, shown) = followed(arguments, configuration)?;
     let host = Arc::new(context.host()?);
     let block = if context.quiet || arguments.log_format != Format::Text { None } else { Block::on_stdout() };
@@ -101,6 +102,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Done {
         workers: arguments.workers,
         monitoring,
         observer: teller.observer(),
+        publish,
     };
     let ended = follow(host, options);
     teller.finish();

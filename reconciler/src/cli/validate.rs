@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::PossibleValuesParser;
+use reeve::git::GitSource;
 use reeve::source::{self, LoadError};
 use reeve_schema::{Checked, Described, Problems};
+use reeve_state::schema::DOCUMENTS;
 
 use super::failure::{Failure, exit};
 use super::output::{self, Format, FormatArguments, List, Table, count};
@@ -13,7 +15,7 @@ use super::{Context, Done};
 /// What `validate` takes.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// Manifests, or folders of them; they are checked as one set
+    /// Manifests, or folders of them, which are checked as one set; or `git:REV[:PATH]` or `index`
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -23,7 +25,16 @@ pub struct Arguments {
 /// Says every problem of the manifests, for every host that they declare, or how much there is of them.
 pub fn validate(context: &Context, arguments: &Arguments) -> Done {
     let format = arguments.format.format;
-    match source::check(&arguments.paths, &context.places.zonepaths()) {
+    let zonepaths = context.places.zonepaths();
+    let git = match arguments.paths.as_slice() {
+        [path] => path.to_str().map(GitSource::parse).transpose()?.flatten(),
+        _ => None,
+    };
+    let checked = match git {
+        Some(git) => git.check(&zonepaths),
+        None => source::check(&arguments.paths, &zonepaths),
+    };
+    match checked {
         Ok(checked) => {
             right(context, format, &checked)?;
             Ok(exit::DONE)
@@ -83,17 +94,21 @@ fn wrong(format: Format, problems: Problems) -> Result<(), Failure> {
 pub struct SchemaArguments {
     /// Of which document
     #[arg(value_name = "DOCUMENT", default_value = Described::default().as_str(), value_parser = described())]
-    document: Described,
+    document: String,
 }
 
 /// The names of documents that have a schema.
-fn described() -> impl TypedValueParser<Value = Described> {
-    let find = |name: String| Described::ALL.into_iter().find(|document| document.as_str() == name);
-    PossibleValuesParser::new(Described::ALL.map(Described::as_str)).map(move |name| find(name).unwrap_or_default())
+fn described() -> PossibleValuesParser {
+    PossibleValuesParser::new(Described::ALL.map(Described::as_str).into_iter().chain(DOCUMENTS))
 }
 
 /// Prints the JSON Schema, as it is checked in under `schema/json`.
 pub fn schema(arguments: &SchemaArguments) -> Done {
-    output::print_document(Format::Json, &reeve_schema::json_schema(arguments.document))?;
+    let wanted = Described::ALL.into_iter().find(|document| document.as_str() == arguments.document);
+    let schema = match wanted {
+        Some(document) => Some(reeve_schema::json_schema(document)),
+        None => reeve_state::schema::json_schema(&arguments.document),
+    };
+    output::print_document(Format::Json, &schema)?;
     Ok(exit::DONE)
 }

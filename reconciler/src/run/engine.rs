@@ -17,6 +17,7 @@ use super::control::Control;
 use super::feed::Feed;
 use super::happening::Happening;
 use super::links::Links;
+use super::publish::Publisher;
 use super::settle;
 use super::stir::Stir;
 use super::worker::{self, Job, Surroundings};
@@ -96,6 +97,8 @@ pub struct Engine {
     pub(super) board: Arc<Board>,
     /// Zones whose manifest changed and that are not as it says yet, and since when.
     pub(super) pending: BTreeMap<String, reeve_state::Timestamp>,
+    /// What is to be published.
+    pub(super) publisher: Option<Publisher>,
 }
 
 impl Engine {
@@ -130,6 +133,7 @@ impl Engine {
             source: None,
             board,
             pending: BTreeMap::new(),
+            publisher: None,
         }
     }
 
@@ -180,6 +184,8 @@ impl Engine {
             }
             self.serve_followers();
             self.put_up_work();
+            self.publish_if_due().await;
+            let publish = self.publisher.as_ref().and_then(|publisher| publisher.due(self.passes, Instant::now()));
             if self.passes == 1 {
                 notify_socket::notify("READY=1");
             }
@@ -191,6 +197,7 @@ impl Engine {
                 zones = links.changed() => self.links_changed(zones),
                 asked = control.next() => self.asked(asked, &feed).await,
                 () = sleep_until(wake) => self.times_up(),
+                () = sleep_until(publish) => {}
                 () = tokio::time::sleep(REST), if trimmed != self.passes => {
                     trimmed = self.passes;
                     tokio::task::spawn_blocking(reeve_kernel::sys::trim_memory);

@@ -6,11 +6,11 @@ use reeve_state::condition::{self, ConditionType};
 use reeve_state::health::HealthState;
 use reeve_state::plan::{Action, Hold, Step, ZonePlan};
 use reeve_state::wanted::{self, Need};
-use reeve_state::{Transition, ZoneState};
+use reeve_state::{Fact, Transition, ZoneState};
 
 use super::engine::Engine;
 use crate::host::{Outcome, ZoneOutcome, ZoneResult};
-use crate::pass::Aim;
+use crate::pass::{Aim, World};
 
 /// Failed walks in a row after which a command that works once gives a zone up.
 const TRIES: u32 = 4;
@@ -61,6 +61,34 @@ fn runs(engine: &Engine, zone: &str) -> bool {
     init && engine.world.state(zone) == Some(ZoneState::Running) && !goes_down
 }
 
+fn goes_up(transition: Transition) -> bool {
+    matches!(transition, Transition::Configure | Transition::Install | Transition::Ready | Transition::Boot)
+}
+
+/// The part of a plan that comes before anything is brought up.
+pub fn teardown(plan: &ZonePlan) -> ZonePlan {
+    let first_up = plan.steps.iter().position(|step| match step.action {
+        Action::Transition(Transition::Reboot) => true,
+        Action::Transition(transition) => goes_up(transition),
+        Action::Live => false,
+    });
+    let mut part = plan.clone();
+    part.steps.truncate(first_up.unwrap_or(plan.steps.len()));
+    part.path.retain(|transition| !goes_up(*transition) && *transition != Transition::Reboot);
+    part.to = part.steps.last().map_or(plan.from.known().copied(), |step| step.to);
+    part
+}
+
+/// What comes after [`teardown`].
+pub fn bring_up(plan: &ZonePlan) -> ZonePlan {
+    let down = teardown(plan);
+    let mut part = plan.clone();
+    part.steps.drain(..down.steps.len());
+    part.path.retain(|transition| goes_up(*transition) || *transition == Transition::Reboot);
+    part.from = down.to.map_or(Fact::Absent, Fact::Known);
+    part
+}
+
 fn is_torn_down(engine: &Engine, zone: &str) -> bool {
     let busy = engine.zones.get(zone).is_some_and(|entry| entry.busy);
     let goes_down = |plan: &ZonePlan| {
@@ -101,14 +129,15 @@ pub fn is_settled(engine: &Engine) -> bool {
 pub fn outcome(engine: &Engine) -> Outcome {
     let one = |name: String| {
         let state = engine.world.state(&name);
-        ZoneOutcome { result: result(engine, &name), zone: name, state }
+        ZoneOutcome { result: result(&engine.world, &name), zone: name, state }
     };
     Outcome { zones: zones(engine).into_iter().map(one).collect() }
 }
 
-fn result(engine: &Engine, zone: &str) -> ZoneResult {
-    let Some(plan) = engine.world.plans.get(zone) else { return ZoneResult::Converged };
-    if let Some(outcome) = engine.world.outcomes.get(zone) {
+/// How a zone ended, by what is known of it.
+pub fn result(world: &World, zone: &str) -> ZoneResult {
+    let Some(plan) = world.plans.get(zone) else { return ZoneResult::Converged };
+    if let Some(outcome) = world.outcomes.get(zone) {
         if let Some((_, why)) = &outcome.halt_blocked {
             return ZoneResult::Blocked(why.clone());
         }
@@ -116,7 +145,7 @@ fn result(engine: &Engine, zone: &str) -> ZoneResult {
             return ZoneResult::Failed(why.clone());
         }
     }
-    let conditions = engine.world.statuses.get(zone).map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let conditions = world.statuses.get(zone).map(|status| status.conditions.as_slice()).unwrap_or_default();
     match &plan.hold {
         Some(Hold::Unknown { why }) => ZoneResult::Failed(why.clone()),
         Some(Hold::FilesGone | Hold::SecretUnavailable { .. }) => ZoneResult::Blocked(plan.reason.clone()),

@@ -65,19 +65,30 @@ pub fn private_folder(path: &Path) -> Result<()> {
 /// # Errors
 /// The file and the call that failed; the old content is still there then.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    replace_with_mode(path, bytes, durability, 0o600)
+}
+
+/// [`replace`] with another mode, whatever the umask.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_with_mode(path: &Path, bytes: &[u8], durability: Durability, mode: u32) -> Result<()> {
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!("{TEMPORARY}{}-{serial}", std::process::id()));
     let temporary = PathBuf::from(temporary);
-    let written = write_and_rename(&temporary, path, bytes, durability);
+    let written = write_and_rename(&temporary, path, bytes, durability, mode);
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
     written
 }
 
-fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+fn write_and_rename(temporary: &Path, path: &Path, bytes: &[u8], durability: Durability, mode: u32) -> Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary).on("open", temporary)?;
+    if mode != 0o600 {
+        file.set_permissions(fs::Permissions::from_mode(mode)).on("fchmod", temporary)?;
+    }
     file.write_all(bytes).on("write", temporary)?;
     if durability == Durability::Synced {
         let synced = file.sync_all().on("fsync", temporary);

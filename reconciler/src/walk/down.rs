@@ -17,6 +17,10 @@ use crate::store::ids::{IdRanges, ZoneIds};
 
 /// How long a zsched that was killed may take to be gone.
 const ENDED_WITHIN: Duration = Duration::from_secs(10);
+/// How often a zone that zoneadmd says is gone is looked at again where something of it still seems to be there.
+const LOOKS_AGAIN: usize = 5;
+/// And after how long each time: bringing a platform up takes a few milliseconds.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 impl Walk<'_> {
     /// How init is asked to end: as the configuration says that the zone runs with.
@@ -74,6 +78,7 @@ impl Walk<'_> {
         let manifest = self.recorded.as_ref().map(|recorded| &*recorded.manifest);
         if !self.host.looker().is_gone(&mut self.facts, manifest) {
             self.look(true);
+            self.look_until_gone();
         }
         self.must_be(Some(self.bottom()))?;
         self.write_journal(stage, stage.last(), Phase::Done)?;
@@ -82,6 +87,18 @@ impl Walk<'_> {
             ZoneIds::new(self.host.places().run()).release(&self.plan.name, id)?;
         }
         self.commit(ZoneState::Installed)
+    }
+
+    /// The numbers of what is gone are given again at once: to a file system of another zone that is just being made and
+    /// is in no mount table yet, so that it looks like this zone's. A moment later it is seen to be the other one's.
+    fn look_until_gone(&mut self) {
+        for _ in 0..LOOKS_AGAIN {
+            if self.state() != Some(ZoneState::Down) {
+                return;
+            }
+            std::thread::sleep(LOOK_AGAIN_AFTER);
+            self.look(true);
+        }
     }
 
     /// A zsched that answers nobody is ended: the kernel then ends every process of the zone, and what is left can be

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use super::monitoring::monitoring;
 use super::{Document, absolute, at_most, head, labels};
 use crate::configuration::{
-    Configuration, Hook, HostIdentity, Https, Owner, SecretsConfiguration, SourceConfiguration, Ssh, Trust, VerifyMode,
+    Configuration, Hook, HostIdentity, Https, Owner, Publish, SecretsConfiguration, SourceConfiguration, Ssh, Trust,
+    VerifyMode,
 };
 use crate::name::Hostname;
 use crate::node::{Node, Value};
@@ -37,9 +38,18 @@ pub(super) const SPEC: Shape = Shape {
         may("trust", "{allowedSigners: /etc/reeve/allowed-signers}"),
         may("secrets", "{ageIdentity: /etc/reeve/age.key}"),
         may("monitoring", "{listen: [\"127.0.0.1:9680\"]}"),
+        may("publish", "{path: /srv/reeve/web1.json, keyFile: /etc/reeve/publish.key}"),
     ],
     later: &[],
     foreign: &[("metrics", "`monitoring:`"), ("notifications", "`monitoring: {receivers: [...]}`")],
+};
+
+pub(super) const PUBLISH: Shape = Shape {
+    name: "Publish",
+    what: "`publish`",
+    fields: &[must("path", "/srv/reeve/web1.json"), must("keyFile", "/etc/reeve/publish.key"), may("every", "5m")],
+    later: &[],
+    foreign: &[("interval", "`every:`"), ("key", "`keyFile:` with a file that has it")],
 };
 
 pub(super) const HOST: Shape = Shape {
@@ -159,7 +169,15 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Configuration> {
         Some(SecretsConfiguration { age_identity: map.optional(r, "ageIdentity", absolute)? })
     });
     let monitoring = map.or_default(r, "monitoring", monitoring);
-    Some(Configuration { host: host?, source: source?, trust: trust?, secrets: secrets?, monitoring: monitoring? })
+    let publish = map.optional(r, "publish", publish);
+    Some(Configuration {
+        host: host?,
+        source: source?,
+        trust: trust?,
+        secrets: secrets?,
+        monitoring: monitoring?,
+        publish: publish?,
+    })
 }
 
 /// Decodes `host`.
@@ -280,6 +298,15 @@ fn max_size(text: &str) -> Result<Quantity, TextError> {
         return Err(TextError::new(message, "at least `1Mi`; is the unit missing?"));
     }
     Ok(size)
+}
+
+/// Decodes `publish`.
+fn publish(r: &mut Reader, node: &Node) -> Option<Publish> {
+    let map = r.object(node, &PUBLISH)?;
+    let path = map.required(r, "path", absolute);
+    let key_file = map.required(r, "keyFile", absolute);
+    let every = map.optional(r, "every", |r, node| r.parsed(node));
+    Some(Publish { path: path?, key_file: key_file?, every: every?.unwrap_or_else(Publish::default_every) })
 }
 
 /// Decodes `source.ssh`.

@@ -265,6 +265,7 @@ pub(crate) const SHAPES: [(Document, &[&Shape]); 5] = [
             &monitoring::MONITORING,
             &monitoring::RECEIVER,
             &configuration::SECRETS,
+            &configuration::PUBLISH,
         ],
     ),
 ];

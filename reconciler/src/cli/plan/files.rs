@@ -10,6 +10,7 @@ use reeve_schema::{Deletion, ManifestSet};
 use reeve_state::audit::{Permissions, audit};
 use reeve_state::difference::Recorded;
 use reeve_state::observed::{InstalledFacts, ProcessId, RecordedConfig};
+use reeve_state::plan::basis::Basis;
 use reeve_state::plan::{self, Input};
 use reeve_state::wanted::{self, Wanted};
 use reeve_state::{Fact, HostFacts, Timestamp, ZoneFacts, ZoneState};
@@ -41,7 +42,9 @@ pub fn plan_between(places: &Places, from: &ManifestSet, to: &ManifestSet) -> Pl
     let destroy = gone.filter(|zone| wanted::deletion(&zone.manifest) == Deletion::Delete);
     let permissions = Permissions { destroy: destroy.map(|zone| zone.name.clone()).collect() };
     let findings = audit(&plan, &facts, &permissions);
-    Planned { facts, plan, findings }
+    let zones = plan.zones.iter().map(|zone| zone.name.clone()).collect();
+    let basis = Basis::new(None, &to, &facts, &recorded, &policies, &zones);
+    Planned { facts, plan, findings, basis }
 }
 
 fn record(zone: &Wanted) -> Recorded {

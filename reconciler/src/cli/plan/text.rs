@@ -1,80 +1,113 @@
-//! A plan as people read it: for each zone the legal path, its steps and what they cost, and what differs.
+//! A plan as people read it: for each zone the legal path, what cannot be taken back, why it waits, what differs (what was
+//! committed apart from what drifted), its steps and what they cost. No line is wider than the terminal where words allow.
 
-use reeve::host::Planned;
-use reeve_state::audit::Severity;
+use reeve_state::audit::{Finding, Severity};
 use reeve_state::difference::Difference;
 use reeve_state::lifecycle::{edge_for, state_name};
-use reeve_state::plan::{Action, Hold, Step, ZonePlan};
+use reeve_state::plan::digest::short;
+use reeve_state::plan::document::{ObservedHost, Summary, cost, irreversible, is_drift};
+use reeve_state::plan::{Action, Cost, Hold, ZonePlan};
 use reeve_state::{Fact, Timestamp, ZoneState};
 
-use crate::cli::diff;
+use super::{HostPlan, Shown};
 use crate::cli::output::{BOLD, CYAN, FAINT, GREEN, PLAIN, RED, YELLOW, count};
-use crate::cli::{safe_text, time};
+use crate::cli::{diff, safe_text, time, wrap};
 
-/// What several steps cost together.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Costs {
-    /// Milliseconds.
-    pub total_ms: u64,
-    /// Milliseconds in which the application environment does not run.
-    pub downtime_ms: u64,
-    /// Whether data is lost.
-    pub destroys_data: bool,
-    /// Whether there is a new ID.
-    pub new_zone_id: bool,
+/// Where the text of a zone begins.
+const INDENT: usize = 4;
+/// Where the names of steps begin.
+const STEPS: usize = 16;
+
+/// What several steps cost together, in words.
+pub fn plain_costs(cost: Cost) -> String {
+    plain(&costs(cost))
 }
 
-impl Costs {
-    /// Of these steps.
-    pub fn of(steps: &[Step]) -> Self {
-        steps.iter().fold(Self::default(), |sum, Step { cost, .. }| Self {
-            total_ms: sum.total_ms + cost.total_ms,
-            downtime_ms: sum.downtime_ms + cost.downtime_ms,
-            destroys_data: sum.destroys_data || cost.destroys_data,
-            new_zone_id: sum.new_zone_id || cost.new_zone_id,
-        })
-    }
-
-    fn words(self) -> String {
-        let mut words = vec![time::span(self.total_ms)];
-        if self.downtime_ms > 0 {
-            words.push(format!("{YELLOW}down for up to {}{PLAIN}", time::span(self.downtime_ms)));
-        }
-        if self.new_zone_id {
-            words.push("new ID".into());
-        }
-        if self.destroys_data {
-            words.push(format!("{RED}data is lost{PLAIN}"));
-        }
-        words.join(", ")
-    }
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string().replace('\u{a0}', " ")
 }
 
-/// The whole plan. With `each_step` every step has a line of its own.
-pub fn render(planned: &Planned, each_step: bool, now: Timestamp) -> String {
-    let width = planned.plan.zones.iter().map(|zone| zone.name.len()).max().unwrap_or(0);
+fn span(millis: u64) -> String {
+    wrap::whole(&time::span(millis))
+}
+
+fn costs(cost: Cost) -> String {
+    let mut words = vec![span(cost.total_ms)];
+    if cost.downtime_ms > 0 {
+        words.push(format!("{YELLOW}down for up to {}{PLAIN}", span(cost.downtime_ms)));
+    }
+    if cost.new_zone_id {
+        words.push("new ID".into());
+    }
+    if cost.destroys_data {
+        words.push(format!("{RED}data is lost{PLAIN}"));
+    }
+    words.join(", ")
+}
+
+/// All that is planned, no wider than `width`. With `each_step` every step has a line of its own.
+pub fn render(shown: &Shown, each_step: bool, width: usize) -> String {
     let mut out = String::new();
-    let (quiet, busy): (Vec<&ZonePlan>, Vec<&ZonePlan>) = planned.plan.zones.iter().partition(|zone| is_quiet(zone));
+    for HostPlan { host, planned } in &shown.hosts {
+        if let Some(host) = host {
+            out += &observed(host, width);
+        }
+        out += &zones(&planned.plan.zones, each_step, shown.now, width);
+        out.extend(planned.findings.iter().map(|one| finding(one, width)));
+    }
+    let document = shown.document();
+    let plan = format!("{BOLD}Plan:{PLAIN} {}", summary(&document.summary));
+    out += &wrap::wrap(&plan, 6, width);
+    let commit = document.commit.as_deref().map(|commit| format!(", commit {}", reeve_state::source::short(commit)));
+    let stands = format!(
+        "      {FAINT}{} of {}{}{PLAIN}",
+        short(&document.digest),
+        safe_text::line(&document.source),
+        commit.unwrap_or_default()
+    );
+    out + &wrap::wrap(&stands, 6, width)
+}
+
+/// A host that was planned from what it published.
+fn observed(host: &ObservedHost, width: usize) -> String {
+    let age = time::age(Timestamp(0), Timestamp(host.age_seconds.saturating_mul(1000)));
+    let age = if host.too_old { format!("{YELLOW}observed {age} ago{PLAIN}") } else { format!("observed {age} ago") };
+    let commit = host.commit.as_deref().map(|commit| format!(", commit {}", reeve_state::source::short(commit)));
+    let verified = match host.verified {
+        true => "verified".to_owned(),
+        false => format!("{YELLOW}not verified{PLAIN}"),
+    };
+    let line = format!("{BOLD}== {} =={PLAIN} {age}, {verified}{}", host.name, commit.unwrap_or_default());
+    wrap::wrap(&line, INDENT, width) + "\n"
+}
+
+fn zones(zones: &[ZonePlan], each_step: bool, now: Timestamp, width: usize) -> String {
+    let longest = zones.iter().map(|zone| zone.name.len()).max().unwrap_or(0);
+    let (quiet, busy): (Vec<&ZonePlan>, Vec<&ZonePlan>) = zones.iter().partition(|zone| is_quiet(zone));
+    let mut out = String::new();
     for zone in busy {
-        out += &block(zone, width, each_step, now);
+        out += &block(zone, longest, each_step, now, width);
         out.push('\n');
     }
     for zone in &quiet {
         let moved = if is_only_moved(zone) { " (its manifest was in another file: that is recorded)" } else { "" };
-        out += &format!("  {:<width$}  {FAINT}{}, as wanted{moved}{PLAIN}\n", zone.name, path(zone));
+        let line = format!("  {:<longest$}  {FAINT}{}, as wanted{moved}{PLAIN}", zone.name, path(zone));
+        out += &wrap::wrap(&line, INDENT + longest, width);
     }
     if !quiet.is_empty() {
         out.push('\n');
     }
-    for finding in &planned.findings {
-        let (colour, word) = match finding.severity {
-            Severity::Fatal => (RED, "refused"),
-            Severity::Warning => (YELLOW, "warning"),
-        };
-        let zone = finding.zone.as_ref().map(|zone| format!("zone {zone}: ")).unwrap_or_default();
-        out += &format!("{colour}{word}:{PLAIN} {zone}{} ({})\n", safe_text::line(&finding.message), finding.rule);
-    }
-    out + &summary(&planned.plan.zones) + "\n"
+    out
+}
+
+fn finding(finding: &Finding, width: usize) -> String {
+    let (colour, word) = match finding.severity {
+        Severity::Fatal => (RED, "refused"),
+        Severity::Warning => (YELLOW, "warning"),
+    };
+    let zone = finding.zone.as_ref().map(|zone| format!("zone {zone}: ")).unwrap_or_default();
+    let line = format!("{colour}{word}:{PLAIN} {zone}{} ({})", safe_text::line(&finding.message), finding.rule);
+    wrap::wrap(&line, INDENT, width)
 }
 
 /// The differences of the zone, without that of the place of its manifest.
@@ -87,40 +120,94 @@ pub fn is_only_moved(zone: &ZonePlan) -> bool {
     zone.path.is_empty() && zone.hold.is_none() && !zone.differences.is_empty() && compared(zone).next().is_none()
 }
 
-fn is_quiet(zone: &ZonePlan) -> bool {
+/// Whether there is nothing to tell of a zone but its state.
+pub fn is_quiet(zone: &ZonePlan) -> bool {
     (zone.steps.is_empty() && zone.hold.is_none() && zone.differences.is_empty()) || is_only_moved(zone)
 }
 
-fn block(zone: &ZonePlan, width: usize, each_step: bool, now: Timestamp) -> String {
-    let mut out = format!("{} {BOLD}{:<width$}{PLAIN}  {}\n", mark(zone), zone.name, path(zone));
-    for steps in zone.steps.chunk_by(|a, b| a.action == b.action) {
-        let name = match steps[0].action {
-            Action::Transition(transition) => transition.as_str(),
-            Action::Live => "live",
-        };
-        let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
-        let cost = Costs::of(steps).words();
-        if each_step {
-            out += &format!("    {CYAN}{name}{PLAIN} ({cost})\n");
-            for step in steps {
-                out += &format!("      {:<20}{}\n", step.name, Costs::of(std::slice::from_ref(step)).words());
-            }
-        } else {
-            out += &format!("    {CYAN}{name:<12}{PLAIN}{} {FAINT}({PLAIN}{cost}{FAINT}){PLAIN}\n", names.join(", "));
-        }
-    }
-    for difference in shown(zone) {
-        out += &diff::difference(difference, "    ");
-    }
-    if !zone.after.is_empty() {
-        out += &format!("    after the teardown of {}\n", zone.after.join(", "));
+fn block(zone: &ZonePlan, longest: usize, each_step: bool, now: Timestamp, width: usize) -> String {
+    let head = format!("{} {BOLD}{:<longest$}{PLAIN}  {}", mark(zone), zone.name, path(zone));
+    let mut out = wrap::wrap(&head, longest + INDENT, width);
+    let mut line = |text: String, hang: usize| out += &wrap::wrap(&text, hang, width);
+    for lost in irreversible(zone) {
+        line(format!("    {RED}irreversible: {lost}{PLAIN}"), INDENT + 2);
     }
     if let Some(hold) = &zone.hold {
-        out += &format!("    {YELLOW}waits:{PLAIN} {}\n", safe_text::line(&hold_words(hold, &zone.reason, now)));
-    } else if zone.differences.is_empty() && !zone.reason.is_empty() {
-        out += &format!("    {FAINT}{}{PLAIN}\n", safe_text::line(&zone.reason));
+        line(
+            format!("    {YELLOW}waits:{PLAIN} {}", safe_text::line(&hold_words(hold, &zone.reason, now))),
+            INDENT + 2,
+        );
+    }
+    for waiting in order(zone) {
+        line(format!("    {waiting}"), INDENT + 2);
+    }
+    let (drift, changes): (Vec<&Difference>, Vec<&Difference>) = shown(zone).partition(|one| is_drift(one.cause));
+    for one in changes {
+        out += &wrap::lines(&diff::difference(one, "    "), width);
+    }
+    if !drift.is_empty() {
+        out += &wrap::wrap(&format!("    {YELLOW}drift{PLAIN}, which nobody committed:"), INDENT + 2, width);
+    }
+    for one in drift {
+        out += &wrap::lines(&diff::difference(one, "      "), width);
+    }
+    if zone.hold.is_none() && zone.differences.is_empty() && !zone.reason.is_empty() {
+        out += &wrap::wrap(&format!("    {FAINT}{}{PLAIN}", safe_text::line(&zone.reason)), INDENT, width);
+    }
+    out += &steps(zone, each_step, width);
+    out
+}
+
+/// The steps of a zone by transitions, then what they cost together.
+fn steps(zone: &ZonePlan, each_step: bool, width: usize) -> String {
+    let mut out = String::new();
+    let stages = || zone.steps.chunk_by(|a, b| a.action == b.action);
+    for steps in stages() {
+        let name = action_name(steps[0].action);
+        let words = costs(cost(steps));
+        if each_step {
+            out += &wrap::wrap(&format!("    {CYAN}{name}{PLAIN} ({words})"), INDENT + 2, width);
+            for step in steps {
+                let line = format!("      {:<20}{}", step.name, costs(step.cost));
+                out += &wrap::wrap(&line, 26, width);
+            }
+        } else {
+            let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+            let line =
+                format!("    {CYAN}{name:<11}{PLAIN} {} {FAINT}({PLAIN}{words}{FAINT}){PLAIN}", names.join(", "));
+            out += &wrap::wrap(&line, STEPS, width);
+        }
+    }
+    if stages().count() > 1 {
+        out += &wrap::wrap(&format!("    {FAINT}={PLAIN}           {}", costs(cost(&zone.steps))), STEPS, width);
     }
     out
+}
+
+/// For which zones it waits, and with what.
+pub fn order(zone: &ZonePlan) -> Vec<String> {
+    let all = [
+        ("after the teardown of", &zone.after),
+        ("goes down after", &zone.down_after),
+        ("comes up after", &zone.up_after),
+    ];
+    all.into_iter()
+        .filter(|(_, zones)| !zones.is_empty())
+        .map(|(what, zones)| format!("{what} {}", zones.join(", ")))
+        .collect()
+}
+
+/// What steps belong to, in a word.
+pub fn action_name(action: Action) -> &'static str {
+    match action {
+        Action::Transition(transition) => transition.as_str(),
+        Action::Live => "live",
+    }
+}
+
+/// Whether a difference is worth a line.
+pub fn is_shown(zone: &ZonePlan, one: &Difference) -> bool {
+    shown(zone).any(|shown| shown.field == one.field)
 }
 
 /// The differences worth a line: that the manifest as a whole differs is clear where a field of it does, and that a new
@@ -146,7 +233,8 @@ fn mark(zone: &ZonePlan) -> String {
     }
 }
 
-fn hold_words(hold: &Hold, reason: &str, now: Timestamp) -> String {
+/// Why a zone waits, in words.
+pub fn hold_words(hold: &Hold, reason: &str, now: Timestamp) -> String {
     match hold {
         Hold::Backoff { until } => format!("{reason} (for {} more)", time::span(until.since(now))),
         Hold::AwaitingWindow { opens: Some(opens), .. } => format!("{reason}, which opens {}", time::date(*opens)),
@@ -174,30 +262,30 @@ pub fn path(zone: &ZonePlan) -> String {
     states.join(" > ")
 }
 
-fn summary(zones: &[ZonePlan]) -> String {
-    let working = zones.iter().filter(|zone| !zone.steps.is_empty()).count();
-    let waiting = zones.iter().filter(|zone| zone.steps.is_empty() && zone.hold.is_some()).count();
-    let mut words = match working {
+/// A plan in a line, without colours.
+pub fn plain_summary(of: &Summary) -> String {
+    plain(&summary(of))
+}
+
+fn summary(of: &Summary) -> String {
+    let mut words = match of.to_do {
         0 => vec!["nothing to do".to_owned()],
-        _ => vec![format!("{} to work on", count(working, "zone"))],
+        _ => vec![format!("{} to work on", count(of.to_do, "zone"))],
     };
-    if waiting > 0 {
-        words.push(format!("{waiting} waiting"));
+    if of.waiting > 0 {
+        words.push(format!("{} waiting", of.waiting));
     }
-    let quiet = zones.len() - working - waiting;
-    if quiet > 0 {
-        words.push(format!("{quiet} as wanted"));
+    if of.as_wanted > 0 {
+        words.push(format!("{} as wanted", of.as_wanted));
     }
-    let costs: Vec<Costs> = zones.iter().map(|zone| Costs::of(&zone.steps)).collect();
-    let longest = costs.iter().map(|cost| cost.downtime_ms).max().unwrap_or(0);
-    if longest > 0 {
-        let down = costs.iter().filter(|cost| cost.downtime_ms > 0).count();
-        words.push(format!("{} down for up to {}", count(down, "zone"), time::span(longest)));
+    if of.drifted > 0 {
+        words.push(format!("{} drifted", of.drifted));
     }
-    let lost: Vec<&str> =
-        zones.iter().filter(|zone| Costs::of(&zone.steps).destroys_data).map(|zone| zone.name.as_str()).collect();
-    if !lost.is_empty() {
-        words.push(format!("{RED}data is lost: {}{PLAIN}", lost.join(", ")));
+    if of.down > 0 {
+        words.push(format!("{} down for up to {}", count(of.down, "zone"), span(of.downtime_ms)));
     }
-    format!("{BOLD}Plan:{PLAIN} {}", words.join("; "))
+    if of.data_lost > 0 {
+        words.push(format!("{RED}data is lost in {}{PLAIN}", count(of.data_lost, "zone")));
+    }
+    words.join("; ")
 }
