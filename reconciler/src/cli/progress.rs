@@ -125,8 +125,8 @@ struct LogWriter;
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let sender = LOG.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let told = |sender: Sender<Told>| sender.send(Told::Log(String::from_utf8_lossy(bytes).trim_end().to_owned()));
-        if sender.is_none_or(|sender| told(sender).is_err()) {
+        let line = || Told::Log(String::from_utf8_lossy(bytes).trim_end().to_owned());
+        if sender.is_none_or(|sender| sender.send(line()).is_err()) {
             let _ = io::stderr().write_all(bytes);
         }
         Ok(bytes.len())
