@@ -38,7 +38,7 @@ fn name(zone: usize) -> String {
 }
 
 fn spec(zone: usize, seconds: usize) -> String {
-    let net = if zone % 3 == 0 { harness::net(10 + zone as u8) } else { String::new() };
+    let net = if zone.is_multiple_of(3) { harness::net(10 + zone as u8) } else { String::new() };
     format!("init: {{command: [/usr/bin/sleep, '{}'], haltTimeout: 1s}}\n{net}", 100_000 + seconds)
 }
 
