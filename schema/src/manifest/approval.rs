@@ -13,9 +13,6 @@ pub struct Approval {
     /// The gate of changes of the manifest. A manifest is applied whole or not at all: where one of its changes waits, all do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Gate>,
-    /// The gate of healing drift.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub drift: Option<Gate>,
     /// Times at which gates that wait for a window are open, or closed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<Window>,

@@ -139,13 +139,9 @@ fn approval() -> impl Strategy<Value = Approval> {
         Window { kind, schedule, duration, time_zone }
     });
     prop_oneof![
-        (of(gate(vec![WaitFor::Approval])), of(gate(vec![WaitFor::Approval]))).prop_map(|(changes, drift)| Approval {
-            changes,
-            drift,
-            windows: vec![]
-        }),
-        (gate(vec![WaitFor::Window, WaitFor::Both]), of(gate(vec![WaitFor::Approval])), vec(window, 1..4))
-            .prop_map(|(changes, drift, windows)| Approval { changes: Some(changes), drift, windows }),
+        gate(vec![WaitFor::Approval]).prop_map(|changes| Approval { changes: Some(changes), windows: vec![] }),
+        (gate(vec![WaitFor::Window, WaitFor::Both]), vec(window, 1..4))
+            .prop_map(|(changes, windows)| Approval { changes: Some(changes), windows }),
     ]
 }
 
