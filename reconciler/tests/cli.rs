@@ -26,9 +26,17 @@ fn golden_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
+/// Without the digests of plans: what a plan stands on has the folder in it where the manifests are.
+fn without_digests(text: &str) -> String {
+    let mut parts = text.split("sha256:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + "sha256:..." + part.trim_start_matches(|c: char| c.is_ascii_hexdigit()))
+}
+
 /// Compares both streams with a golden file.
 fn expect(name: &str, output: &Output) {
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = without_digests(&text);
     let path = golden_folder().join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &text).expect("write the golden file");
