@@ -186,6 +186,8 @@ mod tests {
         let address = listener.local_addr().expect("its address");
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("a connection");
+            // Closing on what was not read would reset the connection, answer and all.
+            let _request = stream.read(&mut [0; 1024]);
             for byte in answer.iter().cycle().take(if pause.is_zero() { answer.len() } else { usize::MAX }) {
                 if stream.write_all(&[*byte]).is_err() {
                     return;

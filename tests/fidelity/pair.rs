@@ -85,9 +85,17 @@ impl Stage<'_> {
             return Ok(());
         }
         let file = self.host.folder().join("plan.json").display().to_string();
-        let plan = self.settled_plan(&manifests, &file)?;
-        let before = self.look()?;
-        let applied = self.apply(if scenario.saved { &file } else { &manifests })?;
+        let deadline = Instant::now() + SETTLED_WITHIN;
+        let (plan, before, applied) = loop {
+            let plan = self.settled_plan(&manifests, &file)?;
+            let before = self.look()?;
+            let applied = self.apply(if scenario.saved { &file } else { &manifests })?;
+            // What was killed was not gone yet when it was planned: the plan is refused, as it should be, and made anew.
+            let stale = scenario.saved && harness::shown(&applied).contains("is stale, nothing was done");
+            if !stale || Instant::now() > deadline {
+                break (plan, before, applied);
+            }
+        };
         let after = self.look()?;
         let told = Told::parse(&harness::shown(&applied));
         let again = self.plan(&manifests, None)?;
@@ -140,7 +148,7 @@ impl Stage<'_> {
     }
 
     fn apply(&self, what: &str) -> Result<Output> {
-        let mut command = self.command(&["apply", "-v", "--timeout", "30s", what]);
+        let mut command = self.command(&["apply", "-v", "--timeout", "30s", "--allow-removals", what]);
         if let Some(planted) = &self.program.planted {
             command.env("REEVE_PLANTED_FAULT", planted);
         }
@@ -161,7 +169,7 @@ impl Stage<'_> {
         loop {
             std::thread::sleep(Duration::from_millis(15));
             let next = self.plan(manifests, Some(file))?;
-            if next["items"] == last["items"] {
+            if next["items"] == last["items"] && next["digest"] == last["digest"] {
                 return Ok(next);
             }
             if Instant::now() > deadline {
