@@ -267,6 +267,16 @@ impl World {
         }
     }
 
+    /// Takes in what is remembered of a zone from now on; the zone itself is as it was.
+    pub fn remember(&mut self, zone: &str, memory: Memory) {
+        self.policies.insert(zone.to_owned(), memory.policy.clone());
+        match &memory.recorded {
+            Some(recorded) => drop(self.recorded.insert(zone.to_owned(), recorded.clone())),
+            None => {}
+        }
+        self.memories.insert(zone.to_owned(), memory);
+    }
+
     /// Zones for which what became of other zones may matter: they wait for one of them, or have something to do and do
     /// not do it yet.
     fn unquiet(&self) -> impl Iterator<Item = &String> {
@@ -399,7 +409,9 @@ fn was_there(world: &World, zone: &str) -> bool {
 
 /// A pass that touches nothing, for those who only want to see the plan. Returns what the audit found.
 pub fn look_only(host: &Host, world: &mut World) -> Vec<Finding> {
-    let seen = host.looker().host(&mut world.wanted.keys().map(String::as_str));
+    let mut seen = host.looker().host(&mut world.wanted.keys().map(String::as_str));
+    host.looker().strangers(seen.facts.zones.values());
+    seen.facts.zones.values_mut().for_each(|facts| host.looker().closer(facts));
     take_in(world, seen);
     world.take_approvals(host);
     let mut passed = Passed::default();

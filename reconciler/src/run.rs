@@ -9,6 +9,7 @@ mod asked;
 mod bulletin;
 mod checks;
 mod control;
+mod drift;
 mod ear;
 mod engine;
 mod feed;

@@ -69,6 +69,15 @@ impl Rtnl {
         in_netns(netns, Self::open)?
     }
 
+    /// Has the kernel take what is asked to the letter (`NETLINK_GET_STRICT_CHK`), which questions about other namespaces need.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says.
+    pub fn strict(self) -> Result<Self> {
+        crate::sys::netlink_option(self.socket.as_fd(), libc::NETLINK_GET_STRICT_CHK)?;
+        Ok(self)
+    }
+
     /// Begins a datagram of requests.
     pub(crate) fn begin(&mut self) {
         self.out.clear();

@@ -9,6 +9,7 @@ mod cgroup;
 pub mod holders;
 mod host;
 mod observer;
+pub mod platform;
 mod process;
 mod read;
 pub mod traces;

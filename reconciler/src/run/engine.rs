@@ -1,11 +1,11 @@
 //! The task that holds what is known, makes the passes, hands out work and decides when it is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reeve_schema::HostSelf;
-use reeve_state::difference::Cause;
+use reeve_state::difference::{Cause, Difference};
 use reeve_state::source::SourceStatus;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -53,6 +53,8 @@ pub(super) struct Entry {
     pub stir: Option<Stir>,
     /// Why it is being walked.
     pub because: Because,
+    /// Fields that drifted and were worked on.
+    pub mending: BTreeSet<String>,
 }
 
 /// Why a zone is being walked, for its history.
@@ -253,6 +255,7 @@ impl Engine {
         }
         self.resume_the_expired(&passed);
         self.check_health(&passed);
+        self.note_drift(&passed.zones);
         let working = self.dispatch(&passed);
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let zones = passed.zones.len();
@@ -325,6 +328,8 @@ impl Engine {
         };
         let is_walk = matches!(job, Job::Walk(_));
         let because = self.because(name);
+        let drifted = |d: &&Difference| d.is_drift() && d.is_acted_on();
+        let mending: Vec<String> = plan.differences.iter().filter(drifted).map(|d| d.field.clone()).collect();
         let entry = self.zones.entry(name.to_owned()).or_insert_with(|| {
             let (jobs, queue) = unbounded_channel();
             tokio::spawn(worker::work(name.to_owned(), self.around.clone(), queue));
@@ -336,6 +341,7 @@ impl Engine {
                 until: None,
                 stir: None,
                 because: Because::default(),
+                mending: BTreeSet::new(),
             }
         });
         if is_walk && entry.failures > 0 {
@@ -345,6 +351,9 @@ impl Engine {
             self.board.begin(name, Walk { pass: self.passes, commit: because.commit.clone() });
         }
         (entry.stir, entry.because) = (None, because);
+        if is_walk {
+            entry.mending.extend(mending);
+        }
         entry.busy = entry.jobs.send(job).is_ok();
         if entry.busy {
             self.world.busy.insert(name.to_owned());
