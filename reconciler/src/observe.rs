@@ -1,7 +1,7 @@
 //! What is there: the kernel as the kernel crate reads it, and what the files say beside it, as the facts that the state
 //! crate derives everything from.
 
-mod closer;
+pub mod closer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;

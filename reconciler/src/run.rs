@@ -19,6 +19,7 @@ mod links;
 mod manifests;
 mod notify_socket;
 mod publish;
+mod sentinel;
 pub(crate) mod settle;
 mod stir;
 mod suspended;

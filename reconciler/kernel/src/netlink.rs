@@ -10,7 +10,7 @@ pub mod link;
 mod message;
 
 pub use address::{Address, Route};
-pub use events::{Drained, LinkEvent, LinkEvents};
+pub use events::{Drained, LinkEvent, LinkEvents, NamespaceEvents};
 pub use link::{HOST_NAME_MAX, Link, Veth};
 
 use crate::error::{Context, Error, Result};

@@ -6,6 +6,7 @@
 //! do: no file is read that a stuck process can block, and what a zone can make many of is read up to a bound.
 
 mod cgroup;
+pub mod executions;
 pub mod holders;
 mod host;
 mod observer;

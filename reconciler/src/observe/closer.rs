@@ -89,12 +89,9 @@ impl Looker {
 
     /// Looks through the processes of the host for those that entered one of these zones, and keeps what it found. Says which
     /// zones have others than before.
-    pub fn strangers<'f>(&self, zones: impl Iterator<Item = &'f ZoneFacts>) -> Vec<String> {
+    pub fn strangers(&self, zones: &[Resident]) -> Vec<String> {
         let Ok(parent) = self.places.cgroup_parent() else { return Vec::new() };
-        let homes: BTreeMap<String, Home> = zones
-            .filter(|facts| facts.zsched.is_known())
-            .map(|facts| (facts.name.clone(), home(facts, &parent)))
-            .collect();
+        let homes: BTreeMap<String, Home> = zones.iter().map(|zone| (zone.name.clone(), zone.home(&parent))).collect();
         let found = kernel::strangers(&homes, &format!("/{}/", self.places.cgroup()));
         let found: BTreeMap<String, Vec<Who>> =
             found.into_iter().map(|(zone, all)| (zone, all.into_iter().map(who).collect())).collect();
@@ -103,24 +100,56 @@ impl Looker {
         *kept = found;
         changed
     }
-}
 
-/// What tells a process in a zone from others.
-pub fn home(facts: &ZoneFacts, parent: &Path) -> Home {
-    let known = facts.namespaces.known();
-    let mut namespaces: Vec<(&'static str, u64)> =
-        ["mnt", "net", "pid"].into_iter().filter_map(|kind| Some((kind, *known?.get(kind)?))).collect();
-    if let Fact::Known(init) = &facts.init {
-        let pid = init.pid.to_string();
-        namespaces
-            .extend(["mnt", "pid"].into_iter().filter_map(|kind| Some((kind, kernel::namespace_number(&pid, kind)?))));
+    /// Keeps that a process entered a zone.
+    pub fn entered(&self, zone: &str, who: Who) {
+        let Ok(mut kept) = self.entered.lock() else { return };
+        let those = kept.entry(zone.to_owned()).or_default();
+        those.retain(|other| other.pid != who.pid && start_time(other.pid) == Some(other.start_time));
+        those.push(who);
+        those.sort_by_key(|who| who.pid);
     }
-    let cgroup = parent.join(format!("zone.{}", facts.name));
-    let leaf = facts.environment.map(|number| cgroup.join(format!("env.{number}/cgroup.procs")));
-    Home { namespaces, members: leaf.map(|leaf| kernel::members(&leaf.display().to_string())).unwrap_or_default() }
 }
 
-fn who(stranger: Stranger) -> Who {
+/// A zone that is up, as far as strangers in it are looked for.
+#[derive(Clone, Debug)]
+pub struct Resident {
+    name: String,
+    namespaces: BTreeMap<String, u64>,
+    init: Option<i32>,
+    environment: Option<u32>,
+}
+
+impl Resident {
+    /// Those of these zones that are up.
+    pub fn all<'f>(zones: impl Iterator<Item = &'f ZoneFacts>) -> Vec<Self> {
+        let up = zones.filter(|facts| facts.zsched.is_known());
+        up.map(|facts| Self {
+            name: facts.name.clone(),
+            namespaces: facts.namespaces.known().cloned().unwrap_or_default(),
+            init: facts.init.known().map(|init| init.pid),
+            environment: facts.environment,
+        })
+        .collect()
+    }
+
+    fn home(&self, parent: &Path) -> Home {
+        let kinds = ["mnt", "net", "pid"].into_iter();
+        let mut namespaces: Vec<(&'static str, u64)> =
+            kinds.filter_map(|kind| Some((kind, *self.namespaces.get(kind)?))).collect();
+        if let Some(init) = self.init {
+            let of = |kind: &'static str| Some((kind, kernel::namespace_number(&init.to_string(), kind)?));
+            namespaces.extend(["mnt", "pid"].into_iter().filter_map(of));
+        }
+        let cgroup = parent.join(format!("zone.{}", self.name));
+        let leaf = self.environment.map(|number| cgroup.join(format!("env.{number}/cgroup.procs")));
+        let members = leaf.map(|leaf| kernel::members(&leaf.display().to_string())).unwrap_or_default();
+        Home { namespaces, members }
+    }
+}
+
+/// A stranger as the facts have it.
+pub fn who(stranger: Stranger) -> Who {
     let Stranger { pid, start_time, comm, uid, login_uid, inside } = stranger;
     Who { pid, start_time, comm, uid, login_uid, inside }
 }

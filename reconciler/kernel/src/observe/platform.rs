@@ -422,7 +422,7 @@ pub fn strangers(homes: &BTreeMap<String, Home>, parent: &str) -> BTreeMap<Strin
 }
 
 /// Whether a process is in a cgroup below `parent`, or cannot be told.
-fn is_below(pid: &str, parent: &str) -> bool {
+pub fn is_below(pid: &str, parent: &str) -> bool {
     let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return true };
     text.lines().filter_map(|line| line.strip_prefix("0::")).any(|path| format!("{path}/").contains(parent))
 }
