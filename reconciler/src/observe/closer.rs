@@ -58,6 +58,16 @@ impl Looker {
         let strangers = self.entered.lock().ok().and_then(|entered| entered.get(&facts.name).cloned());
         let strangers = strangers.unwrap_or_default().into_iter();
         platform.strangers = strangers.filter(|who| start_time(who.pid) == Some(who.start_time)).collect();
+        if let Some(number) = facts.environment {
+            let members = kernel::members(&format!("{cgroup}/env.{number}/cgroup.procs"));
+            let new = kernel::intruders(&members).into_iter().map(who);
+            for who in new {
+                if !platform.strangers.iter().any(|known| known.pid == who.pid) {
+                    platform.strangers.push(who);
+                }
+            }
+            platform.strangers.sort_by_key(|who| who.pid);
+        }
         platform.looked.insert("processes".into());
     }
 

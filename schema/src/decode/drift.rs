@@ -41,7 +41,7 @@ fn path(path: &str) -> Result<(), TextError> {
     }
     let help = match nearest(root, Drift::FIELDS) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("one of {}, or a path below it", Drift::FIELDS.map(|field| format!("`{field}`")).join(", ")),
+        None => "such as `hostname`, `net.net0` or `fs./data`; docs/drift.md has them all".to_owned(),
     };
     Err(TextError::new(format!("no field `{}` can drift", shown(path)), help))
 }

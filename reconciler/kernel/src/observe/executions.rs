@@ -26,13 +26,14 @@ pub struct Executions {
 }
 
 impl Executions {
-    /// Listens from now on. The kernel tells them in its first network namespace only: the thread goes there and comes back.
+    /// Listens from now on. The kernel tells them in its first network namespace only, where its own threads are: the calling thread
+    /// goes there and comes back.
     ///
     /// # Errors
     /// EPROTONOSUPPORT or ECONNREFUSED where the kernel has no such events, EPERM without CAP_NET_ADMIN.
     pub fn open() -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let first = rustix::fs::open("/proc/1/ns/net", flags, Mode::empty()).at("open", "/proc/1/ns/net")?;
+        let first = rustix::fs::open("/proc/2/ns/net", flags, Mode::empty()).at("open", "/proc/2/ns/net")?;
         let socket = in_netns(first.as_fd(), || {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             rustix::net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(CONNECTOR))

@@ -398,7 +398,6 @@ pub fn strangers(homes: &BTreeMap<String, Home>, parent: &str) -> BTreeMap<Strin
     }
     let mut out: BTreeMap<String, Vec<Stranger>> = BTreeMap::new();
     let own = std::process::id() as i32;
-    let host = namespace_number("self", "pid");
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         let name = pid.to_string();
@@ -412,13 +411,23 @@ pub fn strangers(homes: &BTreeMap<String, Home>, parent: &str) -> BTreeMap<Strin
         out.entry(zone.to_owned()).or_default().extend(describe(pid, inside));
     }
     for (zone, home) in homes {
-        for pid in &home.members {
-            if host.is_some() && namespace_number(&pid.to_string(), "pid") == host {
-                out.entry(zone.clone()).or_default().extend(describe(*pid, vec!["cgroup".to_owned()]));
-            }
+        let found = intruders(&home.members);
+        if !found.is_empty() {
+            out.entry(zone.clone()).or_default().extend(found);
         }
     }
     out
+}
+
+/// Most members of a cgroup that are asked after.
+const MEMBERS_MAX: usize = 256;
+
+/// Those of a cgroup's processes that were put into it from the host: no process of a zone is in the host's PID namespace.
+pub fn intruders(members: &[i32]) -> Vec<Stranger> {
+    let Some(host) = namespace_number("self", "pid") else { return Vec::new() };
+    let from_host = |pid: &&i32| namespace_number(&pid.to_string(), "pid") == Some(host);
+    let found = members.iter().take(MEMBERS_MAX).filter(from_host);
+    found.filter_map(|pid| describe(*pid, vec!["cgroup".to_owned()])).collect()
 }
 
 /// Whether a process is in a cgroup below `parent`, or cannot be told.
