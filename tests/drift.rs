@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use harness::{Host, PATIENCE, SLEEPER};
+use reeve_kernel::netlink::Rtnl;
 use reeve_kernel::platform::namespaces::open_namespace;
 use reeve_kernel::sys;
 use rustix::mount::{MountFlags, MountPropagationFlags, MountRemountFlags, UnmountFlags};
@@ -161,11 +162,10 @@ impl Bed {
         match make {
             Mounts(change) => in_mounts(i32::try_from(pid("zschedPid")).expect("a pid"), *change),
             Sh(script) => {
-                let link = std::fs::read_dir("/sys/class/net").expect("links").flatten().find_map(|entry| {
-                    let name = entry.file_name().into_string().ok()?;
-                    let id = format!("-{}.0", status["zoneId"]);
-                    (name.starts_with("rv") && name.ends_with(&id)).then_some(name)
-                });
+                let id = format!("-{}.0", status["zoneId"]);
+                let links = Rtnl::open().and_then(|mut rtnl| rtnl.links()).expect("links");
+                let own = |name: &String| name.starts_with("rv") && name.ends_with(&id);
+                let link = links.into_iter().map(|link| link.name).find(own);
                 let cgroup: PathBuf = self.host.cgroup().join(format!("zone.{zone}"));
                 let environment = std::fs::read_dir(&cgroup).expect("the cgroup").flatten().find_map(|entry| {
                     let name = entry.file_name().into_string().ok()?;

@@ -28,7 +28,7 @@ pub(super) fn otherwise(before: &Platform, now: &Platform, up: bool) -> Vec<Othe
         let (was, is) = (before.fields.get(name), now.fields.get(name));
         // Of what is gone or another one, the details are not told as well.
         let part_of = |one: &Otherwise| name.strip_prefix(one.field.as_str()).is_some_and(|rest| rest.starts_with('.'));
-        if holds(group, was, is) || out.iter().any(part_of) {
+        if holds(group, was, is) || out.iter().any(part_of) || is_lost_above(name, now) {
             continue;
         }
         let price = price(name, group, was.is_some(), is.is_some());
@@ -44,6 +44,13 @@ pub(super) fn otherwise(before: &Platform, now: &Platform, up: bool) -> Vec<Othe
         }));
     }
     out
+}
+
+/// Whether this is a mount of init's that zsched has not got any more either: then it was not looked for.
+fn is_lost_above(name: &str, now: &Platform) -> bool {
+    const OWN: [&str; 3] = ["/proc", "/run", "/sys/fs/cgroup"];
+    let point = name.strip_prefix("environment.").filter(|point| !OWN.contains(point));
+    point.is_some_and(|point| !now.fields.contains_key(&format!("fs.{point}")))
 }
 
 /// Whether a field is as it was, or what it became is the zone's own matter.
