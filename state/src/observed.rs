@@ -9,6 +9,7 @@ pub use derive::derive_state;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::journal;
@@ -124,7 +125,7 @@ pub struct LinkFacts {
 }
 
 /// A process of the global zone that is at work in a zone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Who {
     /// Its PID in the global zone.
