@@ -6,6 +6,7 @@ mod approve;
 mod describe;
 mod diff;
 mod down;
+mod drift;
 mod events;
 mod exhausted;
 mod failure;
@@ -108,6 +109,8 @@ enum Command {
     Plan(plan::Arguments),
     /// Show what differs between the manifests and the host, and why; changes nothing
     Diff(diff::Arguments),
+    /// Show what changed on the host and nobody committed; changes nothing
+    Drift(drift::Arguments),
     /// Take the zones where the manifests want them, then leave
     Apply(apply::Arguments),
     /// Keep the zones where a folder of manifests, or a git repository, wants them, until Ctrl-C
@@ -224,7 +227,11 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
 }
 
 fn reeve(arguments: &[OsString]) -> u8 {
-    let usage = if named_command(arguments) == Some(OsStr::new("diff")) { exit::DIFF_ERROR } else { exit::ERROR };
+    let usage = if named_command(arguments).is_some_and(|name| name == "diff" || name == "drift") {
+        exit::DIFF_ERROR
+    } else {
+        exit::ERROR
+    };
     let parsed = command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
@@ -250,6 +257,7 @@ fn dispatch(context: &Context, global: &Global, command: Command) -> Done {
         Command::Render(arguments) => render::render(context, &arguments),
         Command::Plan(arguments) => plan::plan(context, &arguments),
         Command::Diff(arguments) => diff::diff(context, &arguments),
+        Command::Drift(arguments) => drift::drift(context, &arguments),
         Command::Apply(arguments) => apply::apply(context, &arguments),
         Command::Run(arguments) => run::run(context, &arguments),
         Command::Down(arguments) => down::down(context, &arguments),
@@ -288,6 +296,7 @@ fn command() -> clap::Command {
     let exits = "  validate  0, 1 problems\n  \
                  plan      0, 1 error; with --detailed-exitcode 2 something to do\n  \
                  diff      0 as wanted, 1 differs, 2 error\n  \
+                 drift     0 none, 1 some, 2 error\n  \
                  apply     0 converged, 1 error, 3 a zone is blocked or given up, 4 waiting\n  \
                  login     that of the command; 128 and the signal that ended it; 1 no way in\n";
     Cli::command().after_long_help(format!("Transitions:\n{rows}\nExit codes:\n{exits}"))

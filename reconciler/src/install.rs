@@ -224,7 +224,8 @@ fn unescape(point: &str) -> String {
     escapes.iter().fold(point.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
 }
 
-/// Whether a zone is installed: `installed.json` is there, and so is the root that it names.
+/// Whether a zone is installed: `installed.json` is there, and so is the root that it names. Whose the root is and what mode it
+/// has is looked at when the zone comes up, and is drift until then.
 ///
 /// # Errors
 /// What could not be read: then it is not known.
@@ -233,8 +234,8 @@ pub fn installed(places: &Places, name: &str) -> Result<Option<Installed>> {
         Content::Value(installed) => {
             let root = Path::new(&installed.zonepath).join("root");
             match fs::symlink_metadata(&root) {
-                Ok(found) if found.is_dir() && found.uid() == 0 => Ok(Some(installed)),
-                Ok(_) => Err(Error::refused(format!("{} is not a folder of root's", root.display()))),
+                Ok(found) if found.is_dir() => Ok(Some(installed)),
+                Ok(_) => Err(Error::refused(format!("{} is not a folder", root.display()))),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(error).on("stat", &root),
             }

@@ -20,6 +20,7 @@ pub mod configuration;
 pub mod console;
 pub mod controller;
 pub mod desired;
+pub mod drift;
 pub mod error;
 pub mod git;
 pub mod health;

@@ -1,6 +1,8 @@
 //! What is there: the kernel as the kernel crate reads it, and what the files say beside it, as the facts that the state
 //! crate derives everything from.
 
+pub mod closer;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
@@ -8,7 +10,7 @@ use reeve_kernel::netlink::{Link, Rtnl};
 use reeve_kernel::observe::{self as kernel, Detail, Hints, Observer, ZoneObservation, traces};
 use reeve_kernel::wire::Traces;
 use reeve_state::difference::Recorded;
-use reeve_state::observed::{BridgeFacts, CgroupFacts, InstalledFacts, LinkFacts, ProcessId, RecordedConfig};
+use reeve_state::observed::{BridgeFacts, CgroupFacts, InstalledFacts, LinkFacts, ProcessId, RecordedConfig, Who};
 use reeve_state::{Fact, HostFacts, ZoneFacts, wanted};
 
 use crate::error::Result;
@@ -60,6 +62,10 @@ pub struct Looker {
     boot_id: String,
     /// Those that are not looking now.
     idle: Mutex<Vec<Eye>>,
+    /// For closer looks.
+    strict: Mutex<Option<Rtnl>>,
+    /// Processes that entered zones from outside, as they were looked for last.
+    entered: Mutex<BTreeMap<String, Vec<Who>>>,
 }
 
 #[derive(Debug)]
@@ -77,7 +83,8 @@ impl Looker {
         let path = std::path::Path::new("/proc/sys/kernel/random/boot_id");
         let text = files::read(path)?.unwrap_or_default();
         let boot_id = String::from_utf8_lossy(&text).trim().to_owned();
-        Ok(Self { places: places.clone(), boot_id, idle: Mutex::new(Vec::new()) })
+        let (idle, strict, entered) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { places: places.clone(), boot_id, idle, strict, entered })
     }
 
     /// The host's boot.
@@ -310,6 +317,7 @@ impl Looker {
         seen: &ZoneObservation,
         bridge: &mut dyn FnMut(u32) -> Option<String>,
     ) {
+        facts.platform = None;
         facts.zoneadmd = process(&seen.zoneadmd);
         facts.zsched = process(&seen.zsched);
         facts.init = process(&seen.init);

@@ -22,6 +22,7 @@ use reeve_state::wanted::{self, Wanted};
 use reeve_state::{HostFacts, ZoneFacts, ZoneState};
 
 use crate::host::Host;
+use crate::observe::closer::Resident;
 use crate::observe::{Known, ZoneSeen};
 use crate::quiet::Quiet;
 use crate::store::approvals;
@@ -126,6 +127,8 @@ pub struct World {
     pub plans: BTreeMap<String, ZonePlan>,
     /// Zones that are being walked.
     pub busy: BTreeSet<String>,
+    /// Zones that nothing tells of when they drift: they are looked at closely each time.
+    pub unwatched: BTreeSet<String>,
     /// Zones that need not be looked at again.
     quiet: Quiet,
 }
@@ -170,6 +173,7 @@ impl World {
             statuses: BTreeMap::new(),
             plans: BTreeMap::new(),
             busy: BTreeSet::new(),
+            unwatched: BTreeSet::new(),
             quiet: Quiet::default(),
         }
     }
@@ -267,6 +271,16 @@ impl World {
         }
     }
 
+    /// Takes in what is remembered of a zone from now on; the zone itself is as it was.
+    pub fn remember(&mut self, zone: &str, memory: Memory) {
+        self.policies.insert(zone.to_owned(), memory.policy.clone());
+        match &memory.recorded {
+            Some(recorded) => drop(self.recorded.insert(zone.to_owned(), recorded.clone())),
+            None => {}
+        }
+        self.memories.insert(zone.to_owned(), memory);
+    }
+
     /// Zones for which what became of other zones may matter: they wait for one of them, or have something to do and do
     /// not do it yet.
     fn unquiet(&self) -> impl Iterator<Item = &String> {
@@ -290,7 +304,8 @@ pub fn pass(host: &Host, world: &mut World, scope: &Scope) -> Passed {
     for zone in plan.zones {
         report(host, world, &zone);
         let marks = looked.marks.get(&zone.name);
-        if let (Some(marks), Some(facts), true) = (marks, world.facts.zones.get(&zone.name), is_at_rest(&zone)) {
+        let at_rest = is_at_rest(&zone) && !world.unwatched.contains(&zone.name);
+        if let (Some(marks), Some(facts), true) = (marks, world.facts.zones.get(&zone.name), at_rest) {
             world.quiet.keep(host, facts, *marks);
         }
         passed.zones.push(zone.name.clone());
@@ -399,7 +414,9 @@ fn was_there(world: &World, zone: &str) -> bool {
 
 /// A pass that touches nothing, for those who only want to see the plan. Returns what the audit found.
 pub fn look_only(host: &Host, world: &mut World) -> Vec<Finding> {
-    let seen = host.looker().host(&mut world.wanted.keys().map(String::as_str));
+    let mut seen = host.looker().host(&mut world.wanted.keys().map(String::as_str));
+    host.looker().strangers(&Resident::all(seen.facts.zones.values()));
+    seen.facts.zones.values_mut().for_each(|facts| host.looker().closer(facts));
     take_in(world, seen);
     world.take_approvals(host);
     let mut passed = Passed::default();

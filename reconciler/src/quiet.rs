@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::ops::Bound;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -26,6 +27,8 @@ use crate::store::lock::start_time;
 /// A folder that was changed so short a time ago may change again without its mark changing: the kernel's marks are as
 /// coarse as its clock tick.
 const TICK_NS: i128 = 50_000_000;
+/// How many zones at rest are looked at closely each time.
+const CLOSELY: usize = 4;
 /// Descriptors of one witness, at most.
 const FDS: usize = 7;
 
@@ -55,6 +58,8 @@ struct Witness {
 #[derive(Debug, Default)]
 pub struct Quiet {
     zones: BTreeMap<String, Witness>,
+    /// The zone that was looked at closely last although nothing told of it.
+    last: String,
 }
 
 /// What is there, as far as it takes one look for all zones.
@@ -94,10 +99,24 @@ impl Quiet {
             .filter(|(zone, witness)| as_it_was(zone, witness))
             .map(|(zone, _)| zone.clone())
             .collect();
+        let mut still = still;
+        for zone in self.next(&still) {
+            still.remove(&zone);
+        }
         let there = around.names.into_iter().chain(self.zones.keys().cloned());
         let others = there.filter(|zone| !still.contains(zone)).collect();
         self.zones.retain(|zone, _| still.contains(zone));
         Some((still, others))
+    }
+
+    /// A few that are looked at closely all the same: what a witness does not see, and what no event told of, is found in time.
+    fn next(&mut self, still: &BTreeSet<String>) -> Vec<String> {
+        let after = still.range::<String, _>((Bound::Excluded(&self.last), Bound::Unbounded));
+        let next: Vec<String> = after.chain(still.iter()).take(CLOSELY.min(still.len())).cloned().collect();
+        if let Some(last) = next.last() {
+            self.last.clone_from(last);
+        }
+        next
     }
 
     /// The zones one of whose processes has ended: one question for all.

@@ -3,6 +3,7 @@
 
 mod down;
 mod halt;
+mod mend;
 mod restart;
 mod stage;
 mod up;
@@ -134,6 +135,7 @@ impl Walk<'_> {
             self.memory.halt = None;
         }
         let stages = stage::stages(&self.plan.steps);
+        let made = mend::Made::by(&stages, self.plan);
         let mut history: Option<HistoryEntry> = None;
         let mut stages = stages.iter().enumerate().peekable();
         while let Some((index, stage)) = stages.next() {
@@ -177,6 +179,7 @@ impl Walk<'_> {
         }
         self.outcome.walked.extend(history);
         self.tell_state();
+        self.take_stock(if self.outcome.failed.is_some() { mend::Made::Nothing } else { made });
     }
 
     /// The state as the facts have it; none also when it is not known.
@@ -197,6 +200,7 @@ impl Walk<'_> {
             Part::Adopt => self.adopt(stage),
             Part::Limits => self.apply_limits(stage),
             Part::Links => self.repair_links(stage),
+            Part::Mend => self.mend(stage),
             Part::Record => self.record_manifest(stage),
             Part::Unknown => Err(Error::refused(format!("step {} is not known here", stage.first()))),
         }
@@ -326,6 +330,7 @@ impl Walk<'_> {
             boot_id: self.host.boot_id().to_owned(),
             zone_id: self.facts.zone_id,
             at: crate::store::now(),
+            platform: None,
         });
     }
 

@@ -2,19 +2,21 @@
 //! drift, D≠R is change.
 
 mod link;
+mod platform;
 mod price;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use price::{PRICES, price_of};
+use reeve_schema::manifest::Handling;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::lifecycle::ZoneState;
 use crate::limits::{self, Limits};
-use crate::observed::{Fact, ZoneFacts, derive_state};
+use crate::observed::{Fact, Platform, Who, ZoneFacts, derive_state};
 use crate::plan::step_name;
 use crate::time::Timestamp;
 use crate::wanted::{self, Wanted};
@@ -35,6 +37,9 @@ pub struct Recorded {
     pub zone_id: Option<u32>,
     /// When.
     pub at: Timestamp,
+    /// What the platform was like when it had come up; none where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
 }
 
 /// Where a difference comes from.
@@ -101,6 +106,53 @@ pub struct Difference {
     pub cause: Cause,
     /// What it costs.
     pub price: Price,
+    /// What is done about it, where it is drift.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handling: Option<Handling>,
+    /// It came back too often and is not mended any more.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub returning: bool,
+    /// Who did it, where the kernel can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<Who>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it skips by reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+impl Difference {
+    /// A difference that nobody is known to have made.
+    pub fn new(
+        field: impl Into<String>,
+        [recorded, desired, observed]: [Option<Value>; 3],
+        cause: Cause,
+        price: Price,
+    ) -> Self {
+        let field = field.into();
+        Self { field, recorded, desired, observed, cause, price, handling: None, returning: false, who: None }
+    }
+
+    /// Whether somebody changed something on the host.
+    pub fn is_drift(&self) -> bool {
+        matches!(self.cause, Cause::Drift | Cause::Both)
+    }
+
+    /// Whether it is put right; drift that is only told of, ignored or came back too often is not.
+    pub fn is_acted_on(&self) -> bool {
+        !self.returning && self.handling.is_none_or(|handling| handling == Handling::Heal)
+    }
+
+    /// Whether it is drift that somebody is to be told of.
+    pub fn is_told(&self) -> bool {
+        self.is_drift() && (self.returning || self.handling != Some(Handling::Ignore))
+    }
+
+    /// Whether it is of the platform as it was recorded, so that the step `mend` puts it right.
+    pub fn is_of_platform(&self) -> bool {
+        self.field != "net" && self.is_drift() && Platform::GROUPS.contains(&Platform::group(&self.field))
+    }
 }
 
 /// The fields whose value is observed, by name.
@@ -148,6 +200,8 @@ pub fn differences(wanted: &Wanted, recorded: Option<&Recorded>, facts: &ZoneFac
     out.extend(compare.state());
     out.extend(compare.own());
     out.extend(compare.manifest());
+    compare.platform(&mut out);
+    handled(&mut out, wanted);
     out
 }
 
@@ -157,14 +211,18 @@ fn absent(wanted: &Wanted, recorded: Option<&Recorded>, boot_id: &str) -> Differ
         Some(r) if r.boot_id != boot_id => Cause::HostBoot,
         Some(_) => Cause::Drift,
     };
-    Difference {
-        field: "state".into(),
-        recorded: recorded.map(|r| json!(r.state)),
-        desired: Some(json!(wanted.goal())),
-        observed: Some(json!("none")),
-        cause,
-        price: Price::Live,
+    let values = [recorded.map(|r| json!(r.state)), Some(json!(wanted.goal())), Some(json!("none"))];
+    Difference::new("state", values, cause, Price::Live)
+}
+
+/// Says of each drift what is done about it. What was changed in the manifest as well is a change.
+fn handled(differences: &mut [Difference], wanted: &Wanted) {
+    let mut drifts = differences.iter_mut().filter(|d| d.cause == Cause::Drift).peekable();
+    if drifts.peek().is_none() {
+        return;
     }
+    let drift = wanted::drift(&wanted.manifest);
+    drifts.for_each(|d| d.handling = Some(drift.handling(&d.field)));
 }
 
 /// The file that is recorded and the one that the manifest is in, where they are not the same. Another line of the same
@@ -218,13 +276,10 @@ impl Compare<'_> {
             ZoneState::Running if self.facts.last_exit.is_some() && !self.facts.init.is_known() => ZoneState::Ready,
             state => state,
         });
-        (self.state != goal).then(|| Difference {
-            field: "state".into(),
-            recorded: recorded.map(|state| json!(state)),
-            desired: Some(json!(goal)),
-            observed: Some(json!(self.state)),
-            cause: self.cause("state", recorded != Some(goal), recorded != Some(self.state)),
-            price: Price::Live,
+        (self.state != goal).then(|| {
+            let cause = self.cause("state", recorded != Some(goal), recorded != Some(self.state));
+            let values = [recorded.map(|state| json!(state)), Some(json!(goal)), Some(json!(self.state))];
+            Difference::new("state", values, cause, Price::Live)
         })
     }
 
@@ -233,7 +288,7 @@ impl Compare<'_> {
         let mut out = Vec::new();
         let mut own = |field: &str, recorded: Option<Value>, desired: Option<Value>, cause: Cause| {
             let price = price_of(field);
-            out.push(Difference { field: field.into(), recorded, desired, observed: None, cause, price });
+            out.push(Difference::new(field, [recorded, desired, None], cause, price));
         };
         let digest = json!(self.wanted.digest);
         match self.recorded {
@@ -307,14 +362,33 @@ impl Compare<'_> {
             (true, _) => price_of(name),
             (false, drift) => drift.unwrap_or(Price::Live),
         };
-        Some(Difference {
-            field: name.to_owned(),
-            recorded: r.cloned(),
-            desired: d.cloned(),
-            observed: self.observed(name),
-            cause: self.cause(name, changed, drift.is_some()),
-            price,
-        })
+        let cause = self.cause(name, changed, drift.is_some());
+        Some(Difference::new(name, [r.cloned(), d.cloned(), self.observed(name)], cause, price))
+    }
+
+    /// What is otherwise on the platform than when it had come up. Where a walk did not finish, that is not known.
+    fn platform(&self, out: &mut Vec<Difference>) {
+        let Some(recorded) = self.recorded.filter(|r| r.boot_id == self.boot_id) else { return };
+        let (Some(before), Some(now)) = (&recorded.platform, &self.facts.platform) else { return };
+        if before.fields == now.fields && now.strangers.is_empty() || self.facts.unfinished().is_some() {
+            return;
+        }
+        let up = matches!(self.state, ZoneState::Ready | ZoneState::Running);
+        if !up && self.state != ZoneState::Installed {
+            return;
+        }
+        for one in platform::otherwise(before, now, up) {
+            match out.iter_mut().find(|d| d.field == one.field) {
+                // The manifest has this field and was changed there, too.
+                Some(both) => (both.cause, both.observed) = (Cause::Both, one.observed.map(Value::from)),
+                None => {
+                    let recorded = one.recorded.map(Value::from);
+                    let values = [recorded.clone(), recorded, one.observed.map(Value::from)];
+                    let new = Difference::new(one.field, values, Cause::Drift, one.price);
+                    out.push(Difference { who: one.who, ..new });
+                }
+            }
+        }
     }
 
     /// What putting the observed value of a field right costs, where it is not what `reference` says.

@@ -10,6 +10,7 @@ pub mod approval;
 pub mod audit;
 pub mod condition;
 pub mod difference;
+pub mod drift;
 pub mod halt;
 pub mod health;
 pub mod journal;

@@ -6,8 +6,10 @@ mod derive;
 
 pub use derive::derive_state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::journal;
@@ -122,6 +124,76 @@ pub struct LinkFacts {
     pub addresses: Option<Vec<String>>,
 }
 
+/// A process of the global zone that is at work in a zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Who {
+    /// Its PID in the global zone.
+    pub pid: i32,
+    /// As [`ProcessId::start_time`].
+    pub start_time: u64,
+    /// Its name (`comm`), as it gave it itself.
+    pub comm: String,
+    /// Its effective user in the global zone.
+    pub uid: u32,
+    /// The user that logged in, whoever it became since; none where the kernel does not know.
+    pub login_uid: Option<u32>,
+    /// What it is in: `pid`, `mnt` or `net` namespaces of the zone, or its `cgroup`.
+    pub inside: Vec<String>,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} ({}), uid {}", self.pid, self.comm, self.uid)?;
+        if let Some(login) = self.login_uid.filter(|login| *login != self.uid) {
+            write!(f, ", logged in as {login}")?;
+        }
+        write!(f, ", in its {}", self.inside.join(", "))
+    }
+}
+
+/// What is seen of a zone's platform beyond what its state follows from: mounts, links inside, routes, devices, host name,
+/// modes and owners, files. Each is a field with a text, named as in a difference.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Platform {
+    /// The groups (the first part of a field's name) that were looked at and could be read; others are not compared.
+    pub looked: BTreeSet<String>,
+    /// The fields.
+    pub fields: BTreeMap<String, String>,
+    /// Processes that entered from outside.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub strangers: Vec<Who>,
+}
+
+impl Platform {
+    /// The group of a field.
+    pub fn group(field: &str) -> &str {
+        field.split('.').next().unwrap_or(field)
+    }
+
+    /// Whether a field was looked at; true for those that are not of the platform.
+    pub fn looked_at(&self, field: &str) -> bool {
+        let group = Self::group(field);
+        !Self::GROUPS.contains(&group) || group == "net" && field == "net" || self.looked.contains(group)
+    }
+
+    /// Every group.
+    pub const GROUPS: [&'static str; 11] = [
+        "bridge",
+        "cgroup",
+        "devices",
+        "environment",
+        "files",
+        "fs",
+        "hostname",
+        "net",
+        "processes",
+        "routes",
+        "zonepath",
+    ];
+}
+
 /// Everything seen of one zone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -169,6 +241,9 @@ pub struct ZoneFacts {
     pub journal: Option<journal::Entry>,
     /// How the last init ended, as zsched's wait saw it. Only an end that nobody asked for: not that of a stop or halt.
     pub last_exit: Option<ExitReport>,
+    /// A closer look at the platform; none where nobody took one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
 }
 
 fn nothing() -> Fact<Vec<String>> {
@@ -225,6 +300,7 @@ impl ZoneFacts {
             halt_intent: false,
             journal: None,
             last_exit: None,
+            platform: None,
         }
     }
 

@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use crate::approval::{Approvals, Change};
 use crate::difference::{Difference, Recorded};
+use crate::drift::DriftMemory;
 use crate::lifecycle::{Transition, ZoneState};
 use crate::observed::{Fact, HostFacts, ZoneFacts};
 use crate::restart::{RestartHistory, StayReason};
@@ -131,6 +132,12 @@ pub enum Hold {
     SecretUnavailable {
         /// Which, why, and what to do.
         why: String,
+    },
+    /// Something on the host is otherwise than recorded, and is left so: the manifest says that it is only to be told of, or it
+    /// came back too often.
+    Drifted {
+        /// The fields.
+        fields: Vec<String>,
     },
     /// Somebody suspended the zone.
     Suspended {
@@ -277,6 +284,8 @@ pub struct ZonePolicy {
     /// Whether its health check succeeded since init was started, and does not fail now. Seen anew by each controller.
     #[serde(skip)]
     pub healthy: bool,
+    /// What drifted, and how often.
+    pub drift: DriftMemory,
     /// Digest of a manifest for which somebody confirmed that the data of the zone may be lost.
     pub confirmed: Option<String>,
 }

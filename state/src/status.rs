@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::approval;
 use crate::condition::{self, Claim, Condition, ConditionStatus, ConditionType};
-use crate::difference::{Cause, Recorded};
+use crate::difference::{Difference, Recorded};
 use crate::halt::{HaltBlockedReason, HaltStatus};
 use crate::health::HealthStatus;
 use crate::lifecycle::{Transition, ZoneState};
@@ -330,10 +330,16 @@ fn claims(input: &Input<'_>) -> Vec<Claim> {
         }
         _ => {}
     }
-    let drifted = |cause: Cause| matches!(cause, Cause::Drift | Cause::Both);
-    let fields: Vec<&str> = plan.differences.iter().filter(|d| drifted(d.cause)).map(|d| d.field.as_str()).collect();
-    if !fields.is_empty() {
-        out.push(Claim::is_true(ConditionType::Drifted, "FieldsDiffer", fields.join(", ")));
+    let names = |of: &dyn Fn(&Difference) -> bool| {
+        plan.differences.iter().filter(|d| of(d)).map(|d| d.field.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let (drifted, returning) = (names(&Difference::is_told), names(&|d| d.returning));
+    if !drifted.is_empty() {
+        out.push(Claim::is_true(ConditionType::Drifted, "FieldsDiffer", drifted));
+    }
+    if !returning.is_empty() {
+        let message = format!("{returning}: came back too often to be mended again");
+        out.push(Claim::is_true(ConditionType::DriftReturning, "TooOften", message));
     }
     let stalling = out.iter().find(|c| c.kind.stalls() && c.status == ConditionStatus::True).cloned();
     let failed = outcome.failed.as_ref().filter(|_| !plan.is_past_failures());
@@ -390,6 +396,7 @@ fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
         Some(Hold::DependsOn { .. }) => not("DependsOn".into(), &plan.reason),
         Some(Hold::SecretUnavailable { .. }) => not("SecretUnavailable".into(), &plan.reason),
         Some(Hold::Suspended { .. }) => not("Suspended".into(), &plan.reason),
+        Some(Hold::Drifted { .. }) => not("Drifted".into(), &plan.reason),
         Some(Hold::AwaitingApproval { .. }) => not("AwaitingApproval".into(), &plan.reason),
         Some(Hold::AwaitingWindow { .. }) => not("AwaitingWindow".into(), &plan.reason),
         Some(Hold::AwaitingConfirmation { .. } | Hold::FilesGone | Hold::Unknown { .. } | Hold::OtherSource { .. }) => {

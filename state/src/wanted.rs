@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use reeve_schema::manifest::{Approval, Health, Init, Net, Restart, Zone};
+use reeve_schema::manifest::{Approval, Drift, Health, Init, Net, Restart, Zone};
 use reeve_schema::quantity::TimeSpan;
 use reeve_schema::{Deletion, DesiredState};
 use serde::de::DeserializeOwned;
@@ -100,6 +100,11 @@ pub fn goal(manifest: &Value) -> ZoneState {
 /// `spec.deletion`; halt where the manifest does not say, or says what this version does not know.
 pub fn deletion(manifest: &Value) -> Deletion {
     field(manifest, &["spec", "deletion"]).unwrap_or_default()
+}
+
+/// `spec.drift`; the default where the manifest does not say.
+pub fn drift(manifest: &Value) -> Drift {
+    field(manifest, &["spec", "drift"]).unwrap_or_default()
 }
 
 /// `spec.init`, for who needs nothing else of the manifest; the default where there is none.

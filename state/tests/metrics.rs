@@ -30,7 +30,7 @@ fn status(name: &str, state: &str, desired: &serde_json::Value, conditions: &[(&
 }
 
 fn difference(field: &str, cause: Cause) -> Difference {
-    Difference { field: field.into(), recorded: None, desired: None, observed: None, cause, price: Price::Live }
+    Difference::new(field, [None, None, None], cause, Price::Live)
 }
 
 fn source() -> SourceStatus {

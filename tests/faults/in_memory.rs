@@ -246,7 +246,7 @@ fn show(world: &mut World, zone: usize, place: Place, plan: Option<&ZonePlan>) {
     let at = world.facts.observed_at;
     if let Some((manifest, digest)) = plan.and_then(|plan| Some((plan.manifest.clone()?, plan.digest.clone()?))) {
         let state = reeve_state::ZoneState::Configured;
-        let recorded = Recorded { manifest, digest, state, boot_id: BOOT.into(), zone_id: None, at };
+        let recorded = Recorded { manifest, digest, state, boot_id: BOOT.into(), zone_id: None, at, platform: None };
         world.recorded.insert(name.to_owned(), recorded);
     }
     let Some(recorded) = world.recorded.get_mut(name) else { return };

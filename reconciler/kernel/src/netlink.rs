@@ -10,7 +10,7 @@ pub mod link;
 mod message;
 
 pub use address::{Address, Route};
-pub use events::{Drained, LinkEvent, LinkEvents};
+pub use events::{Drained, LinkEvent, LinkEvents, NamespaceEvents};
 pub use link::{HOST_NAME_MAX, Link, Veth};
 
 use crate::error::{Context, Error, Result};
@@ -67,6 +67,15 @@ impl Rtnl {
     /// When the way back is refused: the thread would act in the zone's network from then on.
     pub fn open_in(netns: BorrowedFd<'_>) -> Result<Self> {
         in_netns(netns, Self::open)?
+    }
+
+    /// Has the kernel take what is asked to the letter (`NETLINK_GET_STRICT_CHK`), which questions about other namespaces need.
+    ///
+    /// # Errors
+    /// What setsockopt(2) says.
+    pub fn strict(self) -> Result<Self> {
+        crate::sys::netlink_option(self.socket.as_fd(), libc::NETLINK_GET_STRICT_CHK)?;
+        Ok(self)
     }
 
     /// Begins a datagram of requests.

@@ -6,9 +6,11 @@
 //! do: no file is read that a stuck process can block, and what a zone can make many of is read up to a bound.
 
 mod cgroup;
+pub mod executions;
 pub mod holders;
 mod host;
 mod observer;
+pub mod platform;
 mod process;
 mod read;
 pub mod traces;

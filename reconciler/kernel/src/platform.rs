@@ -10,5 +10,6 @@
 pub mod controls;
 pub mod devices;
 pub mod file_systems;
+pub mod mend;
 pub mod namespaces;
 pub mod network;

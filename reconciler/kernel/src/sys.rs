@@ -801,6 +801,32 @@ pub fn netlink_option(socket: BorrowedFd<'_>, option: c_int) -> Result<()> {
     done(c_long::from(result)).at("setsockopt", format!("SOL_NETLINK, {option}"))
 }
 
+/// Receives a message of a netlink socket with NETLINK_LISTEN_ALL_NSID and says from which network namespace it is: its number in
+/// the socket's own, none where it is that one. The message itself is let go. Does not wait.
+///
+/// # Errors
+/// EAGAIN when there is none, ENOBUFS when some were lost, else the errno of recvmsg(2).
+pub fn receive_namespace(socket: BorrowedFd<'_>) -> std::result::Result<Option<i32>, Errno> {
+    const LISTEN_ALL_NSID: c_int = 8;
+    let (mut byte, mut control) = ([0u8; 1], [0u64; 8]);
+    let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: byte.len() };
+    // SAFETY: all zeroes is a valid msghdr.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+    (message.msg_control, message.msg_controllen) = (control.as_mut_ptr().cast(), size_of_val(&control));
+    // SAFETY: the message names two buffers of the sizes given, which outlive the call; recvmsg fills them.
+    done(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) } as c_long)?;
+    // SAFETY: the kernel has filled the control buffer, which is aligned for a header; what follows one is an int.
+    unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        if header.is_null() {
+            return Ok(None);
+        }
+        let is_number = ((*header).cmsg_level, (*header).cmsg_type) == (libc::SOL_NETLINK, LISTEN_ALL_NSID);
+        Ok(is_number.then(|| libc::CMSG_DATA(header).cast::<c_int>().read_unaligned()))
+    }
+}
+
 /// SO_PEERCRED of a connected socket (unix(7)): process ID, user and group of the peer as the caller's namespaces show
 /// them. A process that the caller's PID namespace does not show has ID 0; rustix has no value for that.
 ///

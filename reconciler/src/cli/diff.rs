@@ -226,14 +226,8 @@ mod tests {
     use super::*;
 
     fn shown(recorded: Value, desired: Value) -> String {
-        let one = Difference {
-            field: "init.command".into(),
-            recorded: Some(recorded),
-            desired: Some(desired),
-            observed: None,
-            cause: Cause::Change,
-            price: Price::Restart,
-        };
+        let values = [Some(recorded), Some(desired), None];
+        let one = Difference::new("init.command", values, Cause::Change, Price::Restart);
         anstream::adapter::strip_str(&difference(&one, "")).to_string()
     }
 

@@ -60,7 +60,8 @@ pub(super) fn look(host: &Host, world: &mut World, scope: &Scope, passed: &mut P
         // What is left of a zone that is not up may be anywhere; one that is up is where it was.
         let up = world.facts.zones.get(zone).is_some_and(|facts| facts.zsched.is_known());
         let known = world.known(zone).filter(|_| up || *scope != Scope::All);
-        let seen = host.looker().zone(zone, known);
+        let mut seen = host.looker().zone(zone, known);
+        host.looker().closer(&mut seen.facts);
         let bad = is_bad(&seen.facts);
         world.absorb(zone, seen);
         if bad {
@@ -87,7 +88,9 @@ fn look_at_all(host: &Host, world: &mut World, passed: &mut Passed) -> Looked {
     let names: BTreeSet<String> = world.facts.zones.keys().chain(world.wanted.keys()).cloned().collect();
     let marks = marks(host, world, names.iter());
     world.quiet = Quiet::default();
-    take_in(world, host.looker().host(&mut world.wanted.keys().map(String::as_str)));
+    let mut seen = host.looker().host(&mut world.wanted.keys().map(String::as_str));
+    seen.facts.zones.values_mut().for_each(|facts| host.looker().closer(facts));
+    take_in(world, seen);
     let is_there = |name: &String| world.wanted.contains_key(name) || world.facts.zones.contains_key(name);
     world.plans.retain(|name, _| is_there(name));
     world.statuses.retain(|name, _| is_there(name));
@@ -125,7 +128,8 @@ fn set_bad_aside(host: &Host, world: &mut World, zone: &str, passed: &mut Passed
                 Ok(restored) => passed.said.extend(restored.into_iter().map(|text| (zone.to_owned(), text))),
                 Err(error) => passed.said.push((zone.to_owned(), error.to_string())),
             }
-            let seen = host.looker().zone(zone, None);
+            let mut seen = host.looker().zone(zone, None);
+            host.looker().closer(&mut seen.facts);
             world.absorb(zone, seen);
         }
         Err(error) => passed.said.push((zone.to_owned(), error.to_string())),

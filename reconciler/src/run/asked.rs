@@ -87,6 +87,7 @@ impl Engine {
         }
         let mut memory = self.world.seen(zone).memory;
         memory.policy.restarts = memory.policy.restarts.retried();
+        memory.policy.drift = memory.policy.drift.retried();
         let files = ZoneFiles::new(self.host.places(), zone);
         if files.run().is_dir()
             && let Err(error) = files.remember(&memory)

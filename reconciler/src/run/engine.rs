@@ -1,11 +1,11 @@
 //! The task that holds what is known, makes the passes, hands out work and decides when it is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reeve_schema::HostSelf;
-use reeve_state::difference::Cause;
+use reeve_state::difference::{Cause, Difference};
 use reeve_state::source::SourceStatus;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -18,6 +18,7 @@ use super::feed::Feed;
 use super::happening::Happening;
 use super::links::Links;
 use super::publish::Publisher;
+use super::sentinel::{self, Sentinel};
 use super::settle;
 use super::stir::Stir;
 use super::worker::{self, Job, Surroundings};
@@ -53,6 +54,10 @@ pub(super) struct Entry {
     pub stir: Option<Stir>,
     /// Why it is being walked.
     pub because: Because,
+    /// Fields that drifted and were worked on.
+    pub mending: BTreeSet<String>,
+    /// Something of it changed while it was being walked.
+    pub again: bool,
 }
 
 /// Why a zone is being walked, for its history.
@@ -79,6 +84,8 @@ pub struct Engine {
     pub(super) since: reeve_state::Timestamp,
     pub(super) followers: Vec<Follower>,
     pub(super) listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>,
+    /// What tells that zones drift; none for who works once and leaves.
+    pub(super) sentinel: Option<Sentinel>,
     /// Health checks, by zone.
     pub(super) checks: BTreeMap<String, Checks>,
     /// Leave to make one.
@@ -124,6 +131,7 @@ impl Engine {
             since: crate::store::now(),
             followers: Vec::new(),
             listeners,
+            sentinel: None,
             checks: BTreeMap::new(),
             checking: Arc::new(Semaphore::new(checks::AT_ONCE)),
             tally,
@@ -167,10 +175,12 @@ impl Engine {
     /// Only at the beginning: a signal or socket that cannot be had.
     pub async fn follow(&mut self, mut feed: Feed, mut control: Control) -> Result<()> {
         let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
-        let mut links = Links::open(self.host.places());
+        let mut links = Links::open();
+        self.sentinel = Some(Sentinel::open(self.host.places(), self.around.tell.clone()));
         let watchdog = notify_socket::watchdog();
         let mut alive = watchdog.map(tokio::time::interval);
-        let mut resync = tokio::time::interval_at((Instant::now() + RESYNC).into(), RESYNC);
+        let every = resync();
+        let mut resync = tokio::time::interval_at((Instant::now() + every).into(), every);
         resync.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.begin(&mut feed).await;
         self.scope = Scope::All;
@@ -195,6 +205,7 @@ impl Engine {
                 happening = self.heard.recv() => self.happened_all(happening),
                 fed = feed.next() => self.fed(fed, &feed).await,
                 zones = links.changed() => self.links_changed(zones),
+                noticed = sentinel::noticed(&mut self.sentinel) => self.noticed(noticed),
                 asked = control.next() => self.asked(asked, &feed).await,
                 () = sleep_until(wake) => self.times_up(),
                 () = sleep_until(publish) => {}
@@ -206,6 +217,7 @@ impl Engine {
                     self.why = "resync";
                     self.reload(&feed).await;
                     self.scope = Scope::All;
+                    self.look_for_strangers();
                 }
                 () = beat(&mut alive) => notify_socket::notify("WATCHDOG=1"),
                 _ = interrupt.recv() => break,
@@ -253,7 +265,9 @@ impl Engine {
         }
         self.resume_the_expired(&passed);
         self.check_health(&passed);
+        self.note_drift(&passed.zones);
         let working = self.dispatch(&passed);
+        self.watch_drift(&passed.zones);
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let zones = passed.zones.len();
         self.put_up(&passed, took_us);
@@ -262,12 +276,15 @@ impl Engine {
     }
 
     /// A zone that is being walked is not looked at: the walk will say what it is like afterwards.
-    fn spare_the_busy(&self, scope: &mut Scope) {
+    fn spare_the_busy(&mut self, scope: &mut Scope) {
         if let Scope::Zones { look, think } = scope {
             let busy: Vec<String> =
                 look.iter().filter(|name| self.zones.get(*name).is_some_and(|entry| entry.busy)).cloned().collect();
             for name in busy {
                 look.remove(&name);
+                if let Some(entry) = self.zones.get_mut(&name) {
+                    entry.again = true;
+                }
                 think.insert(name);
             }
         }
@@ -324,7 +341,15 @@ impl Engine {
             None => return false,
         };
         let is_walk = matches!(job, Job::Walk(_));
+        if matches!(&job, Job::Walk(walk) if !walk.0.path.is_empty()) {
+            // An open mount table would keep the zone's namespaces.
+            if let Some(sentinel) = &mut self.sentinel {
+                sentinel.withdraw(name);
+            }
+        }
         let because = self.because(name);
+        let drifted = |d: &&Difference| d.is_drift() && d.is_acted_on();
+        let mending: Vec<String> = plan.differences.iter().filter(drifted).map(|d| d.field.clone()).collect();
         let entry = self.zones.entry(name.to_owned()).or_insert_with(|| {
             let (jobs, queue) = unbounded_channel();
             tokio::spawn(worker::work(name.to_owned(), self.around.clone(), queue));
@@ -336,6 +361,8 @@ impl Engine {
                 until: None,
                 stir: None,
                 because: Because::default(),
+                mending: BTreeSet::new(),
+                again: false,
             }
         });
         if is_walk && entry.failures > 0 {
@@ -345,6 +372,9 @@ impl Engine {
             self.board.begin(name, Walk { pass: self.passes, commit: because.commit.clone() });
         }
         (entry.stir, entry.because) = (None, because);
+        if is_walk {
+            entry.mending.extend(mending);
+        }
         entry.busy = entry.jobs.send(job).is_ok();
         if entry.busy {
             self.world.busy.insert(name.to_owned());
@@ -423,6 +453,12 @@ fn fan_out(observer: Observer, listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>
 
 fn handler(kind: SignalKind) -> Result<Signal> {
     signal(kind).on("sigaction", std::path::Path::new("signal"))
+}
+
+/// How often everything is looked at again: `REEVE_RESYNC` in seconds, a minute without.
+fn resync() -> Duration {
+    let seconds = std::env::var("REEVE_RESYNC").ok().and_then(|text| text.parse().ok());
+    seconds.filter(|seconds| (1..=86_400).contains(seconds)).map_or(RESYNC, Duration::from_secs)
 }
 
 async fn sleep_until(until: Option<Instant>) {

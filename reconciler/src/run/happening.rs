@@ -70,6 +70,16 @@ pub enum Happening {
         /// Why, where it is not healthy.
         message: Option<String>,
     },
+    /// Something of a zone's platform may have changed.
+    Changed {
+        /// The zone.
+        zone: String,
+    },
+    /// What is known of a zone's mounts may not be so any more.
+    Stale {
+        /// The zone.
+        zone: String,
+    },
     /// A worker's thread ended in the middle of its work.
     Lost {
         /// The zone.
@@ -105,6 +115,11 @@ impl Engine {
             }
             Happening::Heard { zone, events, gone } => self.heard_of(&zone, &events, gone),
             Happening::Stirred { zone } => self.try_again(&zone),
+            Happening::Changed { zone } => self.scope.look(&zone),
+            Happening::Stale { zone } => {
+                self.withdraw(&zone);
+                self.scope.look(&zone);
+            }
             Happening::Checked { zone, init, state, message } => self.checked(&zone, init, state, message),
             Happening::Lost { zone, error } => {
                 tracing::error!("zone {zone}: the walk ended in the middle: {error}");
@@ -147,7 +162,8 @@ impl Engine {
         } else if let Some(entry) = self.zones.get_mut(zone) {
             (entry.failures, entry.until) = (0, None);
         }
-        if walked.stale {
+        let again = self.zones.get_mut(zone).is_some_and(|entry| std::mem::take(&mut entry.again));
+        if walked.stale || again {
             self.scope.look(zone);
         }
         // Somebody may have said so during the walk.
@@ -219,8 +235,12 @@ impl Engine {
             }
             Changed::Links(names) => {
                 let ours = |name: &String, facts: &reeve_state::ZoneFacts| {
-                    let known =
-                        facts.links.known().is_some_and(|links| links.iter().any(|l| names.contains(&l.host_name)));
+                    let known = facts.links.known().is_some_and(|links| {
+                        links.iter().any(|l| {
+                            names.contains(&l.host_name)
+                                || l.master.as_ref().is_some_and(|bridge| names.contains(bridge))
+                        })
+                    });
                     known && !self.zones.get(name).is_some_and(|entry| entry.busy)
                 };
                 let zones: Vec<String> = self

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use reeve_kernel::netlink::{LinkEvent, LinkEvents};
+use reeve_kernel::netlink::{LinkEvent, LinkEvents, Rtnl};
 
 use super::ear::Ear;
-use crate::places::Places;
 
 /// What changed.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,15 +18,15 @@ pub enum Changed {
 /// The kernel's events about links. Without them (a host that refuses the socket) the slow resync sees what changed.
 pub struct Links {
     events: Option<(LinkEvents, Ear)>,
-    prefix: String,
+    rtnl: Option<Rtnl>,
 }
 
 impl Links {
     /// Opens them.
-    pub fn open(places: &Places) -> Self {
+    pub fn open() -> Self {
         let events = LinkEvents::open().map_err(|error| tracing::warn!("no events about links: {error}")).ok();
         let events = events.and_then(|events| Ear::new(&events).map(|ear| (events, ear)));
-        Self { events, prefix: format!("rv{}-", places.tag()) }
+        Self { events, rtnl: Rtnl::open().ok() }
     }
 
     /// Returns when links of zones changed.
@@ -39,15 +38,18 @@ impl Links {
             if drained.overrun {
                 return Changed::All;
             }
-            let names: BTreeSet<String> = drained
-                .events
-                .into_iter()
-                .filter_map(|event| match event {
-                    LinkEvent::Changed(link) | LinkEvent::Gone(link) => Some(link.name),
-                    LinkEvent::AddressAdded(_) | LinkEvent::AddressGone(_) => None,
-                })
-                .filter(|name| name.starts_with(&self.prefix))
-                .collect();
+            let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+            for event in drained.events {
+                match event {
+                    LinkEvent::Changed(link) | LinkEvent::Gone(link) => drop(names.insert(link.name)),
+                    LinkEvent::AddressAdded(address) | LinkEvent::AddressGone(address) => {
+                        numbers.insert(address.ifindex);
+                    }
+                }
+            }
+            if let Some(rtnl) = &mut self.rtnl {
+                names.extend(numbers.into_iter().filter_map(|number| Some(rtnl.link_by_index(number).ok()??.name)));
+            }
             if !names.is_empty() {
                 return Changed::Links(names);
             }

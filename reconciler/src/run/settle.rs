@@ -156,6 +156,7 @@ pub fn result(world: &World, zone: &str) -> ZoneResult {
             | Hold::Backoff { .. }
             | Hold::Conflict { .. }
             | Hold::DependsOn { .. }
+            | Hold::Drifted { .. }
             | Hold::Suspended { .. }
             | Hold::OtherSource { .. },
         ) => ZoneResult::Waiting(plan.reason.clone()),

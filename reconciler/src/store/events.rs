@@ -15,6 +15,7 @@ use std::path::Path;
 
 pub use follow::Follower;
 use reeve_state::Timestamp;
+use reeve_state::drift::DriftEvent;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 pub use tally::Tally;
@@ -47,6 +48,9 @@ pub struct HostEvent {
     /// When it came last; not there for once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_at: Option<Timestamp>,
+    /// What drifted or was mended: the field, what it was before and after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Box<DriftEvent>>,
 }
 
 fn once() -> u64 {
@@ -69,6 +73,7 @@ impl HostEvent {
             commit: None,
             count: 1,
             last_at: None,
+            drift: None,
         }
     }
 

@@ -293,6 +293,7 @@ impl ZoneFiles {
                 zone_id: None,
                 digest: configured.digest.clone(),
                 at: configured.at,
+                platform: None,
             })
         })
     }

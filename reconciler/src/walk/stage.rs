@@ -19,6 +19,7 @@ pub enum Part {
     Adopt,
     Limits,
     Links,
+    Mend,
     Record,
     Unknown,
 }
@@ -82,6 +83,7 @@ fn part_of(step: &str) -> Part {
         name::ADOPT => Part::Adopt,
         name::APPLY_LIMITS => Part::Limits,
         name::REPAIR_LINKS => Part::Links,
+        name::MEND => Part::Mend,
         name::RECORD => Part::Record,
         step if name::READY.contains(&step) => Part::Ready,
         step if name::HALT.contains(&step) => Part::Halt,

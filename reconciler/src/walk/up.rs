@@ -52,7 +52,7 @@ impl Walk<'_> {
         self.commit(ZoneState::Configured)
     }
 
-    fn write_configuration(&mut self, state: ZoneState) -> Result<()> {
+    pub(super) fn write_configuration(&mut self, state: ZoneState) -> Result<()> {
         let manifest = self.manifest()?.clone();
         let digest = self.plan.digest.clone().or_else(|| self.recorded.as_ref().map(|r| r.digest.clone()));
         let digest = digest.ok_or_else(|| Error::refused("the plan has no digest to record"))?;

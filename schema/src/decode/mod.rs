@@ -5,6 +5,7 @@
 mod approval;
 mod configuration;
 mod dependency;
+mod drift;
 mod health;
 mod host;
 mod init;
@@ -230,6 +231,7 @@ pub(crate) const SHAPES: [(Document, &[&Shape]); 5] = [
             &health::EXEC,
             &health::TCP,
             &health::HTTP,
+            &drift::DRIFT,
             &secret::FILE_SECRET,
             &secret::AGE_SECRET,
             &selector::HOSTS,
@@ -275,10 +277,11 @@ pub(crate) const SHAPES: [(Document, &[&Shape]); 5] = [
 type Words = (Document, &'static str, fn() -> Vec<&'static str>);
 /// See [`Words`].
 #[cfg(test)]
-pub(crate) const WORDS: [Words; 10] = [
+pub(crate) const WORDS: [Words; 11] = [
     (Document::Zone, "Until", || dependency::UNTIL.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "DesiredState", || zone::STATES.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "Deletion", || zone::DELETIONS.iter().map(|(word, _)| *word).collect()),
+    (Document::Zone, "Handling", || drift::HANDLINGS.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "FsType", || storage::TYPES.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "Restart", || init::RESTARTS.iter().map(|(word, _)| *word).collect()),
     (Document::Zone, "GatePrice", || approval::PRICES.iter().map(|(word, _)| *word).collect()),

@@ -1,7 +1,8 @@
 //! Decodes the document, its metadata and the fields of `spec` that belong to no resource.
 
 use super::{
-    Document, Facts, On, absolute, approval, dependency, health, init, network, note_key, resource, selector, storage,
+    Document, Facts, On, absolute, approval, dependency, drift, health, init, network, note_key, resource, selector,
+    storage,
 };
 use crate::manifest::{ApiVersion, Deletion, DesiredState, HostSelector, Kind, Metadata, Root, Zone, ZoneSpec};
 use crate::name::ZoneName;
@@ -52,8 +53,9 @@ pub(super) const SPEC: Shape = Shape {
         may("health", "{tcp: {port: 80}}"),
         may("dependsOn", "[{zone: db}]"),
         may("deletion", "halt"),
+        may("drift", "{default: warn}"),
     ],
-    later: &["admin", "attr", "dedicatedCpu", "device", "drift", "pool", "rctl", "security"],
+    later: &["admin", "attr", "dedicatedCpu", "device", "pool", "rctl", "security"],
     foreign: &[
         ("after", "`dependsOn: [{zone: db}]`"),
         ("autoboot", "`state: running`, or `state: installed`"),
@@ -119,6 +121,7 @@ fn spec(r: &mut Reader, node: &Node, facts: &mut Facts) -> Option<ZoneSpec> {
     let health = map.optional(r, "health", health::health);
     let depends_on = map.or_default(r, "dependsOn", |r, node| dependency::dependencies(r, node, facts));
     let deletion = map.or_default(r, "deletion", |r, node| r.choice(node, "way to go", &DELETIONS));
+    let drift = map.optional(r, "drift", drift::drift);
     let root: Root = root?;
     Some(ZoneSpec {
         state: state?,
@@ -137,6 +140,7 @@ fn spec(r: &mut Reader, node: &Node, facts: &mut Facts) -> Option<ZoneSpec> {
         health: health?,
         depends_on: depends_on?,
         deletion: deletion?,
+        drift: drift?,
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod approval;
 mod dependency;
+mod drift;
 mod health;
 mod host;
 mod init;
@@ -22,6 +23,7 @@ pub use approval::{
     WindowKind,
 };
 pub use dependency::{Dependency, Until};
+pub use drift::{Drift, Handling};
 pub use health::{ExecCheck, Health, HttpCheck, TcpCheck};
 pub use host::{Host, HostKind, HostMetadata};
 pub use init::{Init, Restart};

@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Approval, CappedCpu, CappedMemory, Dependency, Fs, Health, HostSelector, Init, Net, Root};
+use super::{Approval, CappedCpu, CappedMemory, Dependency, Drift, Fs, Health, HostSelector, Init, Net, Root};
 use crate::name::{Hostname, ZoneName};
 
 /// The version of the manifest's form.
@@ -129,6 +129,9 @@ pub struct ZoneSpec {
     /// What becomes of the zone when its manifest is taken away.
     #[serde(default)]
     pub deletion: Deletion,
+    /// What is done about what changes on the host and no manifest asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
 }
 
 /// The state that a manifest asks for (seed Z4).

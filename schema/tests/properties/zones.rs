@@ -161,15 +161,20 @@ pub fn zone() -> impl Strategy<Value = Zone> {
         of(1_u64..=65535),
         of(1_u32..),
     );
+    let handling = || select(vec![Handling::Heal, Handling::Warn, Handling::Ignore]);
+    let field = select(Drift::FIELDS.to_vec()).prop_map(|field| format!("{field}.x"));
+    let drift = (of(handling()), btree_map(field, handling(), 0..3), 1_u32..=3600)
+        .prop_map(|(default, fields, max_per_hour)| Drift { default, fields, max_per_hour });
     let words = (
         select(vec![DesiredState::Installed, DesiredState::Ready, DesiredState::Running]),
         select(vec![Deletion::Halt, Deletion::Keep, Deletion::Delete]),
         of(path().prop_map(|path| format!("/zp{path}"))),
         of(parsed::<Hostname>("[a-z0-9]([-a-z0-9]{0,10}[a-z0-9])?(\\.[a-z]{1,10})?")),
+        of(drift),
     );
     let parts = (metadata, root(), file_systems(), interfaces(), limits, words, init(), of(approval()));
     parts.prop_map(|(metadata, root, fs, net, (memory, cpu, cpu_shares, max_processes), words, init, approval)| {
-        let (state, deletion, zonepath, hostname) = words;
+        let (state, deletion, zonepath, hostname, drift) = words;
         let capped_memory = memory.and_then(Quantity::from_bytes).map(|physical| CappedMemory { physical });
         let capped_cpu = cpu.map(|ncpus| CappedCpu { ncpus });
         let spec = ZoneSpec {
@@ -189,6 +194,7 @@ pub fn zone() -> impl Strategy<Value = Zone> {
             health: None,
             depends_on: Vec::new(),
             deletion,
+            drift,
         };
         Zone { api_version: ApiVersion::V1Alpha1, kind: Kind::Zone, metadata, spec }
     })

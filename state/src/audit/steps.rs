@@ -36,7 +36,7 @@ fn expected(transition: Transition) -> &'static [&'static str] {
 }
 
 /// The live steps, in the order in which they may stand between two transitions.
-const LIVE: [&str; 4] = ["adopt", "applyLimits", "repairLinks", "record"];
+const LIVE: [&str; 5] = ["adopt", "applyLimits", "repairLinks", "mend", "record"];
 
 pub(super) fn check(zone: &ZonePlan, permissions: &Permissions, out: &mut Findings) {
     chain(zone, out);
@@ -182,7 +182,12 @@ fn end(zone: &ZonePlan, out: &mut Findings) {
         }
         // Kept as it is recorded, which may need anything.
         None
-        | Some(Hold::AwaitingConfirmation { .. } | Hold::AwaitingApproval { .. } | Hold::AwaitingWindow { .. }) => &[],
+        | Some(
+            Hold::AwaitingConfirmation { .. }
+            | Hold::AwaitingApproval { .. }
+            | Hold::AwaitingWindow { .. }
+            | Hold::Drifted { .. },
+        ) => &[],
         Some(Hold::DependsOn { .. }) => &[Ready, Boot, Reboot],
         Some(Hold::Stay { .. } | Hold::Backoff { .. }) => &[Boot, Reboot],
         Some(Hold::Unknown { .. } | Hold::SecretUnavailable { .. } | Hold::FilesGone | Hold::Conflict { .. }) => {
@@ -205,6 +210,7 @@ fn needs_manifest(zone: &ZonePlan, out: &mut Findings) {
         step.name == "record"
             || step.name == "applyLimits"
             || step.name == "repairLinks"
+            || step.name == "mend"
             || matches!(step.action, Action::Transition(Configure | Install | Ready | Boot | Reboot))
     };
     if let (None, Some(step)) = (&zone.manifest, zone.steps.iter().find(needs)) {

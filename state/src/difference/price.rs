@@ -12,6 +12,7 @@ pub const PRICES: &[(&str, Price)] = &[
     ("approval", Price::Live),
     ("dependsOn", Price::Live),
     ("health", Price::Live),
+    ("drift", Price::Live),
     // Where a zone is selects its manifest; what a host is told of the zone does not have it.
     ("hosts", Price::Live),
     ("cappedMemory", Price::Live),

@@ -34,7 +34,7 @@ impl Subject<'_> {
         let mut plan = kept.bring_to(state, &old, conflict);
         plan.source = self.wanted.and_then(|wanted| wanted.source.clone());
         // Another hold has a time to wake at, or is about what is there; the gate is asked again after it.
-        if !matches!(plan.hold, None | Some(Hold::Stay { .. })) {
+        if !matches!(plan.hold, None | Some(Hold::Stay { .. } | Hold::Drifted { .. })) {
             return plan;
         }
         plan.goal = self.wanted.map_or(Some(ZoneState::Installed), |wanted| Some(wanted.goal()));

@@ -22,5 +22,7 @@ pub const ADOPT: &str = "adopt";
 pub const APPLY_LIMITS: &str = "applyLimits";
 /// live: host ends of links are set up and put into their bridges.
 pub const REPAIR_LINKS: &str = "repairLinks";
+/// live: what drifted on the platform is put back as it was recorded.
+pub const MEND: &str = "mend";
 /// live: the manifest of the plan becomes the recorded one (zone.json).
 pub const RECORD: &str = "record";

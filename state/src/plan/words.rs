@@ -30,6 +30,7 @@ pub(super) fn reason(plan: &ZonePlan, differences: &[Difference]) -> String {
             parts.push(format!("data would be lost, so a person must confirm: {}", fields.join(", ")));
         }
         Some(Hold::Conflict { with, what }) => parts.push(format!("zone {with} has {what}")),
+        Some(Hold::Drifted { fields }) => parts.push(format!("left as it is: {}", fields.join(", "))),
         Some(Hold::DependsOn { zone, healthy }) => {
             let what = if *healthy { "is healthy" } else { "runs" };
             parts.push(format!("waits until zone {zone} {what}, on which it depends"));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use reeve_schema::Deletion;
+use reeve_schema::manifest::Handling;
 use serde_json::Value;
 
 use super::steps::{Work, steps};
@@ -12,8 +13,8 @@ use super::{Hold, ZonePlan, ZonePolicy, step_name};
 use crate::approval::Approvals;
 use crate::difference::{Difference, Price, Recorded, differences, source_changed};
 use crate::lifecycle::{Transition, ZoneState};
-use crate::limits::Limits;
-use crate::observed::{Fact, ZoneFacts, derive_state};
+use crate::limits::{self, Limits};
+use crate::observed::{Fact, Platform, ZoneFacts, derive_state};
 use crate::restart::{Decision, decide};
 use crate::suspension::Suspension;
 use crate::time::Timestamp;
@@ -221,7 +222,7 @@ impl Subject<'_> {
 
     /// A zone with a manifest.
     pub(super) fn bring_to(&self, state: Option<ZoneState>, wanted: &Wanted, conflict: Option<&Hold>) -> ZonePlan {
-        let differences = differences(wanted, self.recorded, self.facts, self.boot_id);
+        let differences = self.differences(wanted);
         let waiting = self.waiting(state, wanted, &differences);
         let manifest = self.effective(wanted, &waiting);
         let mut course = self.course(state, wanted, &differences, &waiting);
@@ -237,6 +238,11 @@ impl Subject<'_> {
             course = Course { bottom: here, target, hold: Some(hold.clone()) };
         }
         let mut work = self.downward(state, course.bottom);
+        if work == [Work::Live(step_name::ADOPT)]
+            && differences.iter().any(|d| d.field == "zoneadmd" && !d.is_acted_on())
+        {
+            work.clear();
+        }
         let record = conflict.is_none() && self.is_to_be_recorded(&course, wanted, &manifest);
         if conflict.is_none() {
             work.extend(self.live(state, &course, &manifest, &differences));
@@ -251,10 +257,31 @@ impl Subject<'_> {
         let mut plan = self.laid_out(state, &work);
         plan.goal = Some(wanted.goal());
         plan.hold = course.hold;
+        if plan.hold.is_none() {
+            let left = |d: &&Difference| d.is_told() && !d.is_acted_on();
+            let fields: Vec<String> = differences.iter().filter(left).map(|d| d.field.clone()).collect();
+            plan.hold = (!fields.is_empty()).then_some(Hold::Drifted { fields });
+            if plan.hold.is_none() && left_in_state(&differences) {
+                // Its state is nobody's business: where it is, it is as wanted.
+                plan.goal = plan.to;
+            }
+        }
         plan.reason = reason(&plan, &differences);
         plan.differences = differences;
         plan.manifest = (!plan.steps.is_empty()).then_some(manifest);
         plan
+    }
+
+    /// What differs, and of that what came back too often.
+    fn differences(&self, wanted: &Wanted) -> Vec<Difference> {
+        let mut differences = differences(wanted, self.recorded, self.facts, self.boot_id);
+        let healed = |d: &&mut Difference| d.handling == Some(Handling::Heal);
+        let mut healed = differences.iter_mut().filter(healed).peekable();
+        if healed.peek().is_some() {
+            let max = wanted::drift(&wanted.manifest).max_per_hour;
+            healed.for_each(|d| d.returning = self.policy.drift.returns(&d.field, max, &wanted.digest, self.now));
+        }
+        differences
     }
 
     /// Whether the files of the zone have gone without an uninstall: perhaps the disk is not mounted. Installing anew
@@ -306,14 +333,19 @@ impl Subject<'_> {
         differences: &[Difference],
         waiting: &[String],
     ) -> Course {
-        let price = differences.iter().filter(|d| !waiting.contains(&d.field)).map(|d| d.price).max();
+        let price =
+            differences.iter().filter(|d| !waiting.contains(&d.field) && d.is_acted_on()).map(|d| d.price).max();
         let by_price = match price {
             Some(Price::Reinstall) => lower(state, Some(Configured)),
             Some(Price::Rebuild) => lower(state, Some(Installed)),
             Some(Price::Restart) => lower(state, Some(Ready)),
             Some(Price::Live) | None => state,
         };
-        let goal = Some(wanted.goal());
+        let goal = match left_in_state(differences) {
+            true if state.is_some_and(ZoneState::is_halting) => Some(Installed),
+            true => state,
+            false => Some(wanted.goal()),
+        };
         let mut course = Course { bottom: by_price, target: goal, hold: None };
         if !waiting.is_empty() {
             course.hold = Some(Hold::AwaitingConfirmation { fields: waiting.to_vec() });
@@ -380,14 +412,23 @@ impl Subject<'_> {
         differences: &[Difference],
     ) -> Vec<Work> {
         let mut out = Vec::new();
-        if matches!(state, Some(Ready | Running)) && height(course.bottom) >= 4 {
+        let up = matches!(state, Some(Ready | Running)) && height(course.bottom) >= 4;
+        let any = |of: &dyn Fn(&Difference) -> bool| differences.iter().any(|d| d.is_acted_on() && of(d));
+        if up {
             let limits = || Limits::of(manifest);
-            if !differences.is_empty() && self.facts.cgroup.known().is_some_and(|cgroup| !limits().hold_in(cgroup)) {
+            let is_limit = |d: &Difference| limits::FIELDS.iter().any(|(field, _)| *field == d.field);
+            let held = || self.facts.cgroup.known().is_none_or(|cgroup| limits().hold_in(cgroup));
+            if any(&is_limit) && !held() {
                 out.push(Work::Live(step_name::APPLY_LIMITS));
             }
-            if differences.iter().any(|d| d.field == "net" && d.price == Price::Live) {
+            if any(&|d| d.field == "net" && d.price == Price::Live) {
                 out.push(Work::Live(step_name::REPAIR_LINKS));
             }
+        }
+        let on_disk = |d: &Difference| matches!(Platform::group(&d.field), "zonepath" | "files");
+        let mendable = |d: &Difference| d.is_of_platform() && d.price == Price::Live && (up || on_disk(d));
+        if height(course.bottom) >= 2 && any(&mendable) {
+            out.push(Work::Live(step_name::MEND));
         }
         out
     }
@@ -399,4 +440,9 @@ impl Subject<'_> {
             && source_changed(wanted, self.facts).is_none();
         !recorded && height(course.bottom) > 0 && course.hold != Some(Hold::FilesGone)
     }
+}
+
+/// Whether somebody took the zone to another state, and it is left there.
+fn left_in_state(differences: &[Difference]) -> bool {
+    differences.iter().any(|d| d.field == "state" && !d.is_acted_on())
 }

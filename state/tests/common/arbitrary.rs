@@ -167,6 +167,7 @@ fn any_recorded(wanted: Wanted) -> BoxedStrategy<Option<Recorded>> {
                 boot_id: boot.into(),
                 zone_id: Some(1),
                 at: Timestamp(990_000),
+                platform: None,
             })
         })
         .boxed()
@@ -231,7 +232,7 @@ pub fn world() -> BoxedStrategy<World> {
                 let confirmed = wanted.as_ref().filter(|_| confirm).map(|w| w.digest.clone());
                 world.policies.insert(
                     name.into(),
-                    ZonePolicy { restarts, suspended: suspended.then(suspension), confirmed, healthy: false },
+                    ZonePolicy { restarts, suspended: suspended.then(suspension), confirmed, ..ZonePolicy::default() },
                 );
                 // A set in which two zones want the same address or overlapping paths never gets past validation.
                 let wanted = wanted.filter(|w| {

@@ -93,6 +93,7 @@ impl World {
             boot_id: BOOT.into(),
             zone_id: state.is_active().then_some(1),
             at: Timestamp(999_000),
+            platform: None,
         };
         self.recorded.insert(name, recorded);
     }

@@ -60,7 +60,7 @@ fn take(world: &mut World, zone: &ZonePlan, step: &Step) {
             facts.configured = Fact::Known(RecordedConfig { digest: digest.clone(), source: zone.source.clone() });
             let (boot_id, zone_id) = (world.facts.boot_id.clone(), facts.zone_id);
             let state = step.to.expect("a state");
-            let recorded = Recorded { manifest, digest, state, boot_id, zone_id, at: now };
+            let recorded = Recorded { manifest, digest, state, boot_id, zone_id, at: now, platform: None };
             world.recorded.insert(zone.name.clone(), recorded);
         }
         step_name::INSTALL_ROOT => facts.installed = Fact::Known(InstalledFacts { at: now }),

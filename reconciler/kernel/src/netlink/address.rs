@@ -90,6 +90,19 @@ impl Rtnl {
         )
     }
 
+    /// The addresses of all links of another namespace, by its number in this one. Of a socket that is [`Rtnl::strict`].
+    ///
+    /// # Errors
+    /// What the kernel refuses; `EINVAL`: no namespace has that number.
+    pub fn addresses_in(&mut self, namespace: i32) -> Result<Vec<Address>> {
+        self.dump(
+            "RTM_GETADDR",
+            (n::RTM_GETADDR, &[0; 8]),
+            |out| out.attr_u32(n::IFA_TARGET_NETNSID, namespace.cast_unsigned()),
+            |addresses: &mut Vec<Address>, message| addresses.extend(read_address(message)),
+        )
+    }
+
     /// Takes every address from a link. One that went in the meantime is no error.
     ///
     /// # Errors
@@ -164,7 +177,11 @@ impl Rtnl {
         Ok(())
     }
 
-    fn delete_route(&mut self, route: &Route) -> Result<()> {
+    /// Takes a route of the main table away.
+    ///
+    /// # Errors
+    /// `ESRCH`: there is no such route.
+    pub fn delete_route(&mut self, route: &Route) -> Result<()> {
         let Some(ip) = route.destination.or(route.gateway) else {
             // Without either the family is not known; only `default dev X` looks so, which is IPv4 here or IPv6.
             return self.delete_route_of(n::AF_INET, route).or_else(|_| self.delete_route_of(n::AF_INET6, route));

@@ -8,9 +8,15 @@ use crate::error::{Context, Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
+use std::collections::BTreeSet;
 
 /// `RTMGRP_LINK` and `RTMGRP_IPV4_IFADDR`.
 const GROUPS: u32 = 0x1 | 0x10;
+
+/// `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV4_ROUTE`, `RTMGRP_IPV6_IFADDR` and `RTMGRP_IPV6_ROUTE`.
+const ALL_GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
+/// `NETLINK_LISTEN_ALL_NSID`.
+const LISTEN_ALL_NSID: i32 = 8;
 
 /// Room for what comes while nobody reads: some thousand links. It is only taken while something waits.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -97,6 +103,48 @@ impl LinkEvents {
 }
 
 impl AsFd for LinkEvents {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// That something of links, addresses or routes changed in another network namespace: one of those that have a number in this one,
+/// as that of the other end of a veth has. No namespace is kept by it.
+#[derive(Debug)]
+pub struct NamespaceEvents {
+    socket: OwnedFd,
+}
+
+impl NamespaceEvents {
+    /// Listens in the network namespace of the calling thread to all that have a number there. Takes CAP_NET_BROADCAST over them.
+    ///
+    /// # Errors
+    /// What socket(2), bind(2) or setsockopt(2) say.
+    pub fn open() -> Result<Self> {
+        let socket = open_socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, ALL_GROUPS)?;
+        crate::sys::netlink_option(socket.as_fd(), LISTEN_ALL_NSID)?;
+        // Without more room than the kernel's default, more is lost, and seen to be.
+        let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER);
+        Ok(Self { socket })
+    }
+
+    /// The numbers of the namespaces in which something changed since the last call; none where events were lost. What changed in
+    /// the listener's own is passed over.
+    pub fn drain(&mut self) -> Option<BTreeSet<i32>> {
+        let mut numbers = BTreeSet::new();
+        for _ in 0..DRAIN_MAX {
+            match crate::sys::receive_namespace(self.socket.as_fd()) {
+                Ok(number) => numbers.extend(number),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(_) => return None,
+            }
+        }
+        Some(numbers)
+    }
+}
+
+impl AsFd for NamespaceEvents {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

@@ -261,6 +261,43 @@ impl Rtnl {
         })
     }
 
+    /// All links of another namespace, by its number in this one; without going there.
+    ///
+    /// # Errors
+    /// As [`Rtnl::links`]; `EINVAL`: no namespace has that number.
+    pub fn links_in(&mut self, namespace: i32) -> Result<Vec<Link>> {
+        let body = ifinfomsg(n::AF_UNSPEC, 0, 0, 0);
+        let fill = |out: &mut Requests| {
+            out.attr_u32(n::IFLA_EXT_MASK, n::RTEXT_FILTER_SKIP_STATS);
+            out.attr_u32(n::IFLA_TARGET_NETNSID, namespace.cast_unsigned());
+        };
+        self.dump("RTM_GETLINK", (n::RTM_GETLINK, &body), fill, |links: &mut Vec<Link>, message| {
+            links.extend(read_link(message));
+        })
+    }
+
+    /// Gives a link another hardware address.
+    ///
+    /// # Errors
+    /// `ENODEV`: no such link; what the kernel refuses.
+    pub fn set_mac(&mut self, ifindex: u32, mac: [u8; 6]) -> Result<()> {
+        self.change(ifindex, |out| out.attr(n::IFLA_ADDRESS, &mac))
+    }
+
+    /// Sets the largest packet of a link, in bytes.
+    ///
+    /// # Errors
+    /// `ENODEV`: no such link; `EINVAL`: more or less than the link can.
+    pub fn set_mtu(&mut self, ifindex: u32, mtu: u32) -> Result<()> {
+        self.change(ifindex, |out| out.attr_u32(n::IFLA_MTU, mtu))
+    }
+
+    fn change(&mut self, ifindex: u32, fill: impl FnOnce(&mut Requests)) -> Result<()> {
+        self.begin();
+        self.request(n::RTM_SETLINK, 0, &ifinfomsg(n::AF_UNSPEC, ifindex, 0, 0), fill);
+        self.send("RTM_SETLINK", || format!("ifindex {ifindex}"), |_| {})
+    }
+
     fn one_link(
         &mut self,
         ifindex: u32,

@@ -45,6 +45,7 @@ pub(crate) mod n {
     pub const IFLA_NET_NS_FD: u16 = 28;
     pub const IFLA_EXT_MASK: u16 = 29;
     pub const IFLA_LINK_NETNSID: u16 = 37;
+    pub const IFLA_TARGET_NETNSID: u16 = 46;
     pub const IFLA_INFO_KIND: u16 = 1;
     pub const IFLA_INFO_DATA: u16 = 2;
     pub const VETH_INFO_PEER: u16 = 1;
@@ -64,6 +65,8 @@ pub(crate) mod n {
     pub const IFA_FLAGS: u16 = 8;
     pub const IFA_F_NODAD: u32 = 0x02;
     pub const IFA_F_TENTATIVE: u32 = 0x40;
+
+    pub const IFA_TARGET_NETNSID: u16 = 10;
 
     pub const RTA_DST: u16 = 1;
     pub const RTA_OIF: u16 = 4;

@@ -14,6 +14,11 @@ use std::path::Path;
 const NODES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
+/// The names of the nodes in every zone's /dev.
+pub fn node_names() -> impl Iterator<Item = &'static str> {
+    NODES.iter().map(|(name, ..)| *name)
+}
+
 /// Symbolic links in /dev that programs rely on.
 const LINKS: [(&str, &str); 5] = [
     ("ptmx", "pts/ptmx"),

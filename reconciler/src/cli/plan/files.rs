@@ -55,6 +55,7 @@ fn record(zone: &Wanted) -> Recorded {
         boot_id: String::new(),
         zone_id: None,
         at: Timestamp(0),
+        platform: None,
     }
 }
 

@@ -1,0 +1,484 @@
+//! A closer look at a zone that is up: its mounts, the links and routes inside, the nodes in /dev, its host name and whether it is
+//! frozen, each as a field with a text, so that one look can be compared with another. Read through zsched's and init's folders in
+//! /proc and from the host's own netlink socket: nothing is kept open, so that no namespace outlives its zone by it.
+
+use super::host::unescape;
+use super::read::{self, numbers, value};
+use crate::error::{Error, Result};
+use crate::mount;
+use crate::netlink::Rtnl;
+use crate::platform::devices;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Longest mount table of an environment that is read: its processes can make it long.
+const MOUNTS_MAX: usize = 1 << 20;
+/// Most entries of /dev that are looked at.
+const ENTRIES_MAX: usize = 4096;
+/// Mount points of each application environment's own, beside those of the platform.
+const OWN_POINTS: [&str; 3] = ["/proc", "/run", "/sys/fs/cgroup"];
+/// Flags of a mount that are compared; how access times are kept is nobody's matter.
+const FLAGS: [&str; 5] = ["ro", "rw", "nosuid", "nodev", "noexec"];
+
+/// What to look at.
+#[derive(Debug, Clone, Default)]
+pub struct Target<'a> {
+    /// zsched's PID.
+    pub zsched: i32,
+    /// init's PID, where there is an application environment.
+    pub init: Option<i32>,
+    /// Names of the zone's links on the host.
+    pub host_links: Vec<&'a str>,
+    /// The bridges that they are ports of.
+    pub bridges: BTreeSet<&'a str>,
+    /// What the alias of a bridge says that Reeve made.
+    pub bridge_alias: &'a str,
+    /// The zone's cgroup, absolute.
+    pub cgroup: &'a str,
+    /// The number of the environment.
+    pub environment: Option<u32>,
+}
+
+/// What was seen: the groups of fields that could be read, and the fields.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Groups that were looked at.
+    pub looked: BTreeSet<String>,
+    /// The fields, each with its text.
+    pub fields: BTreeMap<String, String>,
+}
+
+impl Seen {
+    fn take(&mut self, group: &str, read: Result<Vec<(String, String)>>) {
+        // What cannot be read is not compared; the zone's state says when it is gone.
+        if let Ok(fields) = read {
+            self.looked.insert(group.to_owned());
+            self.fields.extend(fields);
+        }
+    }
+}
+
+/// Looks at the platform of one zone. `rtnl` is a socket of the host's, with [`Rtnl::strict`].
+pub fn look(rtnl: &mut Rtnl, target: &Target<'_>) -> Seen {
+    let mut seen = Seen::default();
+    let mounts = Mounts::of(target.zsched);
+    if let (Ok(mounts), Some(init)) = (&mounts, target.init) {
+        seen.take("environment", environment(mounts, init));
+    }
+    seen.take("fs", mounts.map(|mounts| mounts.fields()));
+    seen.take("net", links(rtnl, target));
+    seen.take("routes", routes(target));
+    seen.take("bridge", bridges(rtnl, target));
+    seen.take("devices", nodes(target.zsched));
+    seen.take("hostname", hostname(target.zsched).map(|name| vec![("hostname".to_owned(), name)]));
+    seen.take("cgroup", freezers(target));
+    seen
+}
+
+/// One mount.
+struct Mount {
+    point: String,
+    root: String,
+    device: String,
+    options: String,
+    kind: String,
+    superblock: String,
+}
+
+struct Mounts(Vec<Mount>);
+
+impl Mounts {
+    fn of(pid: i32) -> Result<Self> {
+        let path = format!("/proc/{pid}/mountinfo");
+        let text = bounded(&path)?;
+        Ok(Self(text.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect()))
+    }
+
+    /// The fields of zsched's mounts, which are the platform's and nobody else's.
+    fn fields(&self) -> Vec<(String, String)> {
+        let mut times: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut out = Vec::new();
+        for mount in &self.0 {
+            let count = times.entry(&mount.point).or_insert(0);
+            *count += 1;
+            let again = if *count > 1 { format!("#{count}") } else { String::new() };
+            let field = format!("fs.{}{again}", mount.point);
+            out.push((format!("{field}.options"), mount.flags().collect::<Vec<_>>().join(",")));
+            if matches!(mount.kind.as_str(), "tmpfs" | "devpts") {
+                out.push((format!("{field}.superblock"), mount.superblock.clone()));
+            }
+            out.push((field, format!("{} {}", mount.kind, mount.root)));
+        }
+        out
+    }
+}
+
+impl Mount {
+    /// `36 35 98:0 /root /point options optional... - kind source superblock`, proc_pid_mountinfo(5).
+    fn parse(line: &[u8]) -> Option<Self> {
+        let line = std::str::from_utf8(line).ok()?;
+        let (front, back) = line.split_once(" - ")?;
+        let mut front = front.split(' ').skip(2);
+        let mut back = back.split(' ');
+        let device = front.next()?.to_owned();
+        let (root, point) = (plain(front.next()?), plain(front.next()?));
+        let options = front.next()?.to_owned();
+        let (kind, _, superblock) = (back.next()?.to_owned(), back.next()?, back.next()?.to_owned());
+        Some(Self { point, root, device, options, kind, superblock })
+    }
+
+    fn flags(&self) -> impl Iterator<Item = &str> {
+        self.options.split(',').filter(|word| FLAGS.contains(word))
+    }
+}
+
+/// The platform's mounts as init sees them. None of it where init is in another tree than the platform's.
+fn environment(platform: &Mounts, init: i32) -> Result<Vec<(String, String)>> {
+    let own = Mounts::of(init)?;
+    let root = |mounts: &Mounts| mounts.0.iter().find(|mount| mount.point == "/").map(|mount| mount.device.clone());
+    if root(platform).is_none() || root(platform) != root(&own) {
+        return Err(Error::new("read", format!("/proc/{init}/mountinfo"), "another root than the platform's"));
+    }
+    let points: BTreeSet<&str> = platform.0.iter().map(|mount| mount.point.as_str()).chain(OWN_POINTS).collect();
+    let mut out: BTreeMap<String, String> = BTreeMap::new();
+    for mount in own.0.iter().filter(|mount| points.contains(mount.point.as_str())) {
+        // The oldest at a place is the platform's; what the zone mounted over it is its own matter.
+        let words = std::iter::once("mounted").chain(mount.flags().filter(|word| *word != "rw"));
+        out.entry(format!("environment.{}", mount.point)).or_insert_with(|| words.collect::<Vec<_>>().join(","));
+    }
+    Ok(out.into_iter().collect())
+}
+
+/// A path without the escapes of mountinfo.
+fn plain(text: &str) -> String {
+    String::from_utf8_lossy(&unescape(text.as_bytes())).into_owned()
+}
+
+fn bounded(path: &str) -> Result<Vec<u8>> {
+    use std::io::Read;
+    let os = |error: std::io::Error| Error::new("read", path, error.to_string());
+    let mut text = Vec::new();
+    let file = std::fs::File::open(path).map_err(os)?;
+    file.take(MOUNTS_MAX as u64 + 1).read_to_end(&mut text).map_err(os)?;
+    match text.len() {
+        0 => Err(Error::os("read", path, Errno::SRCH)),
+        len if len > MOUNTS_MAX => Err(Error::new("read", path, "longer than is read")),
+        _ => Ok(text),
+    }
+}
+
+/// The links `net0`, `net1`, ... inside. Others are the zone's own.
+fn links(rtnl: &mut Rtnl, target: &Target<'_>) -> Result<Vec<(String, String)>> {
+    let Some(namespace) = namespace_id(rtnl, target)? else { return Ok(Vec::new()) };
+    let names: BTreeSet<String> = (0..target.host_links.len()).map(|number| format!("net{number}")).collect();
+    let addresses = rtnl.addresses_in(namespace)?;
+    let mut out = Vec::new();
+    for link in rtnl.links_in(namespace)?.into_iter().filter(|link| names.contains(&link.name)) {
+        let field = |part: &str| format!("net.{}{part}", link.name);
+        let mut own: Vec<String> = addresses
+            .iter()
+            .filter(|address| address.ifindex == link.ifindex && !is_link_local(address.ip))
+            .map(|address| format!("{}/{}", address.ip, address.prefix))
+            .collect();
+        own.sort();
+        out.push((field(""), link.kind.unwrap_or_default()));
+        out.push((field(".up"), if link.up { "up" } else { "down" }.to_owned()));
+        out.push((field(".mtu"), link.mtu.to_string()));
+        out.push((field(".mac"), link.mac.map(|mac| hex(&mac)).unwrap_or_default()));
+        out.push((field(".addresses"), own.join(" ")));
+    }
+    Ok(out)
+}
+
+fn hex(mac: &[u8]) -> String {
+    mac.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+}
+
+/// The kernel gives these by itself.
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.segments()[0] & 0xffc0 == 0xfe80)
+}
+
+/// The number that the zone's network namespace has in the host's, by one of its links.
+fn namespace_id(rtnl: &mut Rtnl, target: &Target<'_>) -> Result<Option<i32>> {
+    for name in &target.host_links {
+        if let Some(id) = rtnl.link_by_name(name)?.and_then(|link| link.link_netnsid) {
+            return Ok(Some(id));
+        }
+    }
+    if target.host_links.is_empty() { Ok(None) } else { Err(Error::new("RTM_GETLINK", "", "no link with another end")) }
+}
+
+/// The default routes inside. Others are the zone's own.
+fn routes(target: &Target<'_>) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    let four = bounded(&format!("/proc/{}/net/route", target.zsched))?;
+    for line in String::from_utf8_lossy(&four).lines().skip(1) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [link, "00000000", gateway, _, _, _, _, "00000000", ..] = words[..] else { continue };
+        let gateway = u32::from_str_radix(gateway, 16).map(u32::from_be).map(Ipv4Addr::from);
+        found.extend(gateway.map(|gateway| format!("{gateway} dev {link}")));
+    }
+    // A kernel without IPv6 has no such file.
+    let six = bounded(&format!("/proc/{}/net/ipv6_route", target.zsched)).unwrap_or_default();
+    for line in String::from_utf8_lossy(&six).lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [to, "00", _, _, gateway, _, _, _, flags, link] = words[..] else { continue };
+        // RTF_REJECT: the kernel's own "unreachable".
+        let reject = u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & 0x200 != 0);
+        if reject || to.bytes().any(|byte| byte != b'0') {
+            continue;
+        }
+        found
+            .extend(u128::from_str_radix(gateway, 16).map(|gateway| format!("{} dev {link}", Ipv6Addr::from(gateway))));
+    }
+    found.sort();
+    Ok(if found.is_empty() { Vec::new() } else { vec![("routes.default".to_owned(), found.join(", "))] })
+}
+
+/// The bridges of Reeve's own that the zone is plugged into.
+fn bridges(rtnl: &mut Rtnl, target: &Target<'_>) -> Result<Vec<(String, String)>> {
+    let mut out = Vec::new();
+    for name in &target.bridges {
+        let Some(bridge) = rtnl.link_by_name(name)? else { continue };
+        if bridge.alias.as_deref() != Some(target.bridge_alias) {
+            continue;
+        }
+        let addresses = rtnl.addresses(bridge.ifindex)?;
+        let mut own: Vec<String> = addresses
+            .iter()
+            .filter(|address| !is_link_local(address.ip))
+            .map(|address| format!("{}/{}", address.ip, address.prefix))
+            .collect();
+        own.sort();
+        out.push((format!("bridge.{name}.up"), if bridge.up { "up" } else { "down" }.to_owned()));
+        out.push((format!("bridge.{name}.addresses"), own.join(" ")));
+    }
+    Ok(out)
+}
+
+/// The zone's /dev, without walking a path that the zone controls.
+///
+/// # Errors
+/// The errno of the failed call.
+pub fn open_dev(zsched: i32) -> Result<OwnedFd> {
+    let dev = mount::open_in(open_root(zsched)?.as_fd(), "/dev")?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(&dev, ".", flags, Mode::empty()).map_err(|errno| Error::os("openat", "/dev", errno))
+}
+
+/// The root of a process, as a descriptor to go on from.
+fn open_root(pid: i32) -> Result<OwnedFd> {
+    let path = format!("/proc/{pid}/root");
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| Error::os("open", path, errno))
+}
+
+/// The device nodes in /dev: those that every zone has, and whatever else is one.
+fn nodes(zsched: i32) -> Result<Vec<(String, String)>> {
+    let dev = open_dev(zsched)?;
+    let mut names: BTreeSet<String> = devices::node_names().map(str::to_owned).collect();
+    let mut space = [MaybeUninit::uninit(); 8192];
+    let mut entries = RawDir::new(&dev, &mut space);
+    let mut count = 0;
+    while let (Some(entry), true) = (entries.next(), count < ENTRIES_MAX) {
+        let entry = entry.map_err(|errno| Error::os("getdents64", "/dev", errno))?;
+        count += 1;
+        if matches!(entry.file_type(), FileType::CharacterDevice | FileType::BlockDevice) {
+            names.extend(entry.file_name().to_str().ok().map(str::to_owned));
+        }
+    }
+    // The console is a mount, and told of as one.
+    names.remove("console");
+    Ok(names.into_iter().filter_map(|name| Some((format!("devices.{name}"), node(dev.as_fd(), &name)?))).collect())
+}
+
+/// A node in words, e.g. `c 1:3 0666 100000:100000`.
+fn node(dev: BorrowedFd<'_>, name: &str) -> Option<String> {
+    let found = rustix::fs::statat(dev, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let kind = match FileType::from_raw_mode(found.st_mode) {
+        FileType::CharacterDevice => "c",
+        FileType::BlockDevice => "b",
+        _ => return Some("no device".to_owned()),
+    };
+    let (major, minor) = (rustix::fs::major(found.st_rdev), rustix::fs::minor(found.st_rdev));
+    let mut text = String::new();
+    let _ = write!(text, "{kind} {major}:{minor} {:04o} {}:{}", found.st_mode & 0o7777, found.st_uid, found.st_gid);
+    Some(text)
+}
+
+/// The host name in the UTS namespace of a process.
+///
+/// # Errors
+/// The errno of the failed call.
+pub fn hostname(pid: i32) -> Result<String> {
+    let namespace = crate::platform::namespaces::open_namespace(pid, "uts")?;
+    in_uts(namespace.as_fd(), || rustix::system::uname().nodename().to_string_lossy().into_owned())
+}
+
+/// Runs `f` in another UTS namespace: the calling thread goes in and comes back.
+///
+/// # Errors
+/// What open(2) or setns(2) say; `f` has not run then.
+///
+/// # Panics
+/// When the way back is refused: the thread would act on the zone's host name from then on.
+pub fn in_uts<T>(namespace: BorrowedFd<'_>, f: impl FnOnce() -> T) -> Result<T> {
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+    let kind = Some(LinkNameSpaceType::HostNameAndNISDomainName);
+    let home = rustix::fs::open("/proc/thread-self/ns/uts", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::os("open", "/proc/thread-self/ns/uts", errno))?;
+    move_into_link_name_space(namespace, kind).map_err(|errno| Error::os("setns", "CLONE_NEWUTS", errno))?;
+    let result = f();
+    move_into_link_name_space(home.as_fd(), kind).expect("back to the own UTS namespace");
+    Ok(result)
+}
+
+/// Whether the zone or a part of it was told to freeze.
+fn freezers(target: &Target<'_>) -> Result<Vec<(String, String)>> {
+    let environment = target.environment.map(|number| format!("/env.{number}"));
+    let parts = [("", Some(String::new())), (".zsched", Some("/zsched".to_owned())), (".environment", environment)];
+    let mut out = Vec::new();
+    for (name, folder) in parts {
+        let Some(folder) = folder else { continue };
+        let path = format!("{}{folder}/cgroup.freeze", target.cgroup);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => out.push((format!("cgroup{name}.freeze"), text.trim().to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !folder.is_empty() => {}
+            Err(error) => return Err(Error::new("read", path, error.to_string())),
+        }
+    }
+    Ok(out)
+}
+
+/// A process that is in namespaces of a zone, or in its cgroup, and was not started there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stranger {
+    /// Its PID.
+    pub pid: i32,
+    /// Field 22 of its `stat`.
+    pub start_time: u64,
+    /// Its name.
+    pub comm: String,
+    /// Its effective user.
+    pub uid: u32,
+    /// The user that logged in.
+    pub login_uid: Option<u32>,
+    /// What it is in.
+    pub inside: Vec<String>,
+}
+
+/// A zone as strangers are looked for: its cgroup's name (`zone.NAME`) and its namespaces by kind.
+#[derive(Debug, Clone, Default)]
+pub struct Home {
+    /// The namespaces: `mnt`, `net`, `pid`, with their inodes.
+    pub namespaces: Vec<(&'static str, u64)>,
+    /// Processes in its cgroup.
+    pub members: Vec<i32>,
+}
+
+/// The number of a namespace of a process.
+pub fn namespace_number(pid: &str, kind: &str) -> Option<u64> {
+    let link = std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()?;
+    let link = link.to_str()?;
+    link.split_once('[')?.1.trim_end_matches(']').parse().ok()
+}
+
+/// Looks through all processes of the host for those that are at work in a zone and not of it. `parent` is the cgroup of all
+/// zones below the version 2 mount, with a `/` at both ends.
+pub fn strangers(homes: &BTreeMap<String, Home>, parent: &str) -> BTreeMap<String, Vec<Stranger>> {
+    let mut by_inode: BTreeMap<u64, (&str, &'static str)> = BTreeMap::new();
+    for (zone, home) in homes {
+        by_inode.extend(home.namespaces.iter().map(|(kind, inode)| (*inode, (zone.as_str(), *kind))));
+    }
+    let mut out: BTreeMap<String, Vec<Stranger>> = BTreeMap::new();
+    let own = std::process::id() as i32;
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let name = pid.to_string();
+        let of = |kind: &str| by_inode.get(&namespace_number(&name, kind)?).copied();
+        let found: Vec<(&str, &str)> = ["mnt", "net", "pid"].into_iter().filter_map(of).collect();
+        let Some((zone, _)) = found.first().copied() else { continue };
+        if pid == own || is_below(&name, parent) {
+            continue;
+        }
+        let inside = found.iter().filter(|(of, _)| *of == zone).map(|(_, kind)| (*kind).to_owned()).collect();
+        out.entry(zone.to_owned()).or_default().extend(describe(pid, inside));
+    }
+    for (zone, home) in homes {
+        let found = intruders(&home.members);
+        if !found.is_empty() {
+            out.entry(zone.clone()).or_default().extend(found);
+        }
+    }
+    out
+}
+
+/// Most members of a cgroup that are asked after.
+const MEMBERS_MAX: usize = 256;
+
+/// Those of a cgroup's processes that were put into it from the host: no process of a zone is in the host's PID namespace.
+pub fn intruders(members: &[i32]) -> Vec<Stranger> {
+    let Some(host) = namespace_number("self", "pid") else { return Vec::new() };
+    let from_host = |pid: &&i32| namespace_number(&pid.to_string(), "pid") == Some(host);
+    let found = members.iter().take(MEMBERS_MAX).filter(from_host);
+    found.filter_map(|pid| describe(*pid, vec!["cgroup".to_owned()])).collect()
+}
+
+/// Whether a process is in a cgroup below `parent`, or cannot be told.
+pub fn is_below(pid: &str, parent: &str) -> bool {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/cgroup")) else { return true };
+    text.lines().filter_map(|line| line.strip_prefix("0::")).any(|path| format!("{path}/").contains(parent))
+}
+
+/// Who a process is; none when it is gone, or is one of the kernel's.
+pub fn describe(pid: i32, inside: Vec<String>) -> Option<Stranger> {
+    let file = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).ok();
+    let (status, stat) = (file("status")?, file("stat")?);
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let start_time = stat[end + 1..].split(|byte| *byte == b' ').filter(|word| !word.is_empty()).nth(19);
+    let comm = value(&status, "Name:").map(|name| String::from_utf8_lossy(name).into_owned());
+    // Real, effective, saved and file system user.
+    let uid = numbers_u32(value(&status, "Uid:")?).nth(1)?;
+    let login = file("loginuid").and_then(|text| String::from_utf8_lossy(&text).trim().parse().ok());
+    Some(Stranger {
+        pid,
+        start_time: read::number(start_time?)?,
+        comm: comm.unwrap_or_default(),
+        uid,
+        login_uid: login.filter(|uid| *uid != u32::MAX),
+        inside,
+    })
+}
+
+fn numbers_u32(text: &[u8]) -> impl Iterator<Item = u32> {
+    text.split(u8::is_ascii_whitespace).filter_map(read::number)
+}
+
+/// The processes that a file of a cgroup lists.
+pub fn members(path: &str) -> Vec<i32> {
+    std::fs::read(path).map(|text| numbers(&text).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_taken_apart() {
+        let line = b"36 35 0:42 /a\\040b /data rw,nosuid,relatime master:1 - tmpfs reeve:ab:web:1 rw,size=4k";
+        let mount = Mount::parse(line).expect("a mount");
+        assert_eq!((mount.root.as_str(), mount.point.as_str(), mount.device.as_str()), ("/a b", "/data", "0:42"));
+        let fields = Mounts(vec![mount]).fields();
+        let field = |name: &str| fields.iter().find(|(field, _)| field == name).map(|(_, text)| text.as_str());
+        assert_eq!(field("fs./data"), Some("tmpfs /a b"));
+        assert_eq!(field("fs./data.options"), Some("rw,nosuid"));
+        assert_eq!(field("fs./data.superblock"), Some("rw,size=4k"));
+        assert!(Mount::parse(b"").is_none() && Mount::parse(b"1 2 3 - x").is_none());
+    }
+}

@@ -1,0 +1,157 @@
+//! Drift as the passes find it: told of once when it is found, told of again when it is mended or came right by itself, and
+//! counted, so that what comes back again and again stops being mended.
+
+use std::collections::BTreeSet;
+
+use reeve_kernel::observe::platform as kernel;
+use reeve_state::difference::Difference;
+use reeve_state::drift::DriftEvent;
+use reeve_state::observed::{Platform, Who};
+use reeve_state::{ZoneFacts, ZoneState};
+use rustix::process::{Pid, PidfdFlags};
+
+use super::ear::Ear;
+use super::engine::Engine;
+use super::happening::Happening;
+use super::sentinel::Noticed;
+use crate::observe::closer::Resident;
+use crate::pass::Scope;
+use crate::store::events::{self, HostEvent};
+use crate::store::zone::ZoneFiles;
+
+impl Engine {
+    /// Takes in what the last pass found of these zones.
+    pub(super) fn note_drift(&mut self, zones: &[String]) {
+        for zone in zones {
+            if !self.zones.get(zone).is_some_and(|entry| entry.busy) {
+                self.note_drift_of(zone);
+            }
+        }
+    }
+
+    fn note_drift_of(&mut self, zone: &str) {
+        let Some((facts, plan)) = self.world.facts.zones.get(zone).zip(self.world.plans.get(zone)) else { return };
+        let Some(wanted) = self.world.wanted.get(zone) else { return };
+        let remembered = self.world.memories.get(zone);
+        let quiet = remembered.is_none_or(|memory| memory.policy.drift.found.is_empty());
+        let recorded = self.world.recorded.get(zone);
+        // A zone that was taken over as it was: what it is like now is how it is to be.
+        let first = facts.platform.as_ref().filter(|_| {
+            recorded.is_some_and(|recorded| recorded.platform.is_none() && recorded.boot_id == self.world.facts.boot_id)
+        });
+        if quiet && first.is_none() && !plan.differences.iter().any(Difference::is_drift) {
+            return;
+        }
+        let mut memory = self.world.seen(zone).memory;
+        if let (Some(first), Some(recorded)) = (first, recorded) {
+            let mut recorded = recorded.clone();
+            recorded.platform = Some(Platform { strangers: Vec::new(), ..first.clone() });
+            memory.recorded = Some(recorded);
+        }
+        let mending = self.zones.get_mut(zone).map(|entry| std::mem::take(&mut entry.mending)).unwrap_or_default();
+        let before = self.world.memories.get(zone).cloned();
+        let news = memory.policy.drift.take(&plan.differences, facts, &mending, &wanted.digest, crate::store::now());
+        let left: BTreeSet<String> =
+            mending.into_iter().filter(|field| memory.policy.drift.found.contains_key(field)).collect();
+        if let Some(entry) = self.zones.get_mut(zone) {
+            entry.mending = left;
+        }
+        if before.as_ref() == Some(&memory) {
+            return;
+        }
+        let files = ZoneFiles::new(self.host.places(), zone);
+        if files.run().is_dir()
+            && let Err(error) = files.remember(&memory)
+        {
+            tracing::warn!("zone {zone}: {error}");
+        }
+        self.world.remember(zone, memory);
+        for event in news {
+            self.tell_drift(zone, event);
+        }
+    }
+
+    /// Watches those of these zones that are up and at rest and not watched yet. What changed before they were is seen by one more
+    /// look.
+    pub(super) fn watch_drift(&mut self, zones: &[String]) {
+        let Some(sentinel) = &mut self.sentinel else { return };
+        for zone in zones {
+            let up = matches!(self.world.state(zone), Some(ZoneState::Ready | ZoneState::Running));
+            let busy = self.zones.get(zone).is_some_and(|entry| entry.busy);
+            if !up {
+                sentinel.withdraw(zone);
+                self.world.unwatched.remove(zone);
+                continue;
+            }
+            let Some(facts) = self.world.facts.zones.get(zone).filter(|_| !busy && !sentinel.watches(zone)) else {
+                continue;
+            };
+            if sentinel.post(facts) {
+                self.world.unwatched.remove(zone);
+                self.scope.look(zone);
+            } else {
+                self.world.unwatched.insert(zone.clone());
+            }
+        }
+    }
+
+    pub(super) fn withdraw(&mut self, zone: &str) {
+        if let Some(sentinel) = &mut self.sentinel {
+            sentinel.withdraw(zone);
+        }
+    }
+
+    /// Has what changed looked at.
+    pub(super) fn noticed(&mut self, noticed: Noticed) {
+        match noticed {
+            Noticed::All => self.scope = Scope::All,
+            Noticed::Zones(zones) => zones.iter().for_each(|zone| self.scope.look(zone)),
+            Noticed::Hostname => {
+                let other = |facts: &&ZoneFacts| {
+                    let (Some(zsched), Some(platform)) = (facts.zsched.known(), &facts.platform) else { return false };
+                    let now = kernel::hostname(zsched.pid).ok();
+                    now.is_some() && now.as_ref() != platform.fields.get("hostname")
+                };
+                let zones: Vec<String> =
+                    self.world.facts.zones.values().filter(other).map(|f| f.name.clone()).collect();
+                zones.iter().for_each(|zone| self.scope.look(zone));
+            }
+            Noticed::Entered(entered) => {
+                for (zone, who) in entered {
+                    self.tell_of_end(&zone, &who);
+                    self.host.looker().entered(&zone, who);
+                    self.scope.look(&zone);
+                }
+            }
+        }
+    }
+
+    /// Has the zone looked at again when a process that entered it has ended.
+    fn tell_of_end(&self, zone: &str, who: &Who) {
+        let pidfd = Pid::from_raw(who.pid).and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok());
+        let Some(ear) = pidfd.and_then(|pidfd| Ear::new(&pidfd)) else { return };
+        let (zone, tell) = (zone.to_owned(), self.around.tell.clone());
+        tokio::spawn(async move {
+            Ear::heard(Some(&ear)).await;
+            let _ = tell.send(Happening::Changed { zone });
+        });
+    }
+
+    /// Looks through the processes of the host, beside everything else.
+    pub(super) fn look_for_strangers(&self) {
+        let residents = Resident::all(self.world.facts.zones.values());
+        let (host, tell) = (self.host.clone(), self.around.tell.clone());
+        tokio::task::spawn_blocking(move || {
+            for zone in host.looker().strangers(&residents) {
+                let _ = tell.send(Happening::Changed { zone });
+            }
+        });
+    }
+
+    fn tell_drift(&mut self, zone: &str, event: DriftEvent) {
+        let message = event.message();
+        self.say(Some(zone), format!("{}: {message}", event.reason));
+        let told = HostEvent::new(crate::store::now(), Some(zone), &event.reason, message);
+        events::add(self.host.places().state(), &HostEvent { drift: Some(Box::new(event)), ..told });
+    }
+}
