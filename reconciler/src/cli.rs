@@ -23,12 +23,10 @@ mod plan;
 mod progress;
 mod render;
 mod run;
-mod safe_text;
 mod secret;
 mod source;
 mod suspend;
 mod terminal;
-mod time;
 mod validate;
 mod verify;
 mod view;
@@ -42,7 +40,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use reeve::{Host, Places, configuration};
+use reeve::{Host, Places, configuration, safe_text, time};
 use reeve_schema::HostSelf;
 use reeve_state::lifecycle::{EDGES, Edge, state_name};
 

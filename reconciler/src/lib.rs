@@ -9,6 +9,7 @@
 //!   a [`store::Lock`], which [`host::Host::lock`] gives or says who has it.
 //! - [`run`]: the controller, `reeve run DIR`; and [`controller`], by which other commands talk to one that runs.
 //! - [`progress`]: what both tell while they work; [`monitor`]: what a controller tells whoever watches from outside.
+//! - [`words`], [`time`], [`safe_text`]: what is told to people, the same on a terminal and on the status page.
 //!
 //! Data flows one way: manifests ([`source`]), wanted ([`desired`]), observed ([`observe`]), then differences, plan and
 //! audit (the `reeve-state` crate), status ([`pass`] is that line from top to bottom), then [`walk`].
@@ -42,12 +43,15 @@ mod removal;
 pub mod repository;
 pub mod resolve;
 pub mod run;
+pub mod safe_text;
 pub mod secrets;
 pub mod source;
 pub mod store;
 pub mod supervisor;
 pub mod suspend;
+pub mod time;
 pub mod walk;
+pub mod words;
 
 pub use error::{Error, Result};
 pub use host::{Goal, Host, Outcome, Planned, Refusal, ZoneOutcome, ZoneResult};

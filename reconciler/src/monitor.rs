@@ -1,19 +1,24 @@
-//! TELL whoever watches from outside: metrics over HTTP. What is told is taken from a [`board::Board`] that the controller
-//! keeps up to date; whoever reads it takes a snapshot, so that no reader ever delays a pass.
+//! TELL whoever watches from outside: metrics and a status page over HTTP. What is told is taken from a [`board::Board`] that the
+//! controller keeps up to date; whoever reads it takes a snapshot, so that no reader ever delays a pass.
 
 pub mod board;
+pub mod door;
 pub mod exposition;
 pub mod http;
 pub mod notifier;
+pub mod page;
 pub mod usage;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reeve_state::metrics::{self, Process, Usage};
 
 use crate::places::Places;
+use crate::store::HostEvent;
+use crate::store::events::{self, Mark};
 use board::Board;
+use page::{About, Ask, View};
 
 /// The name of the socket in the run folder.
 pub const SOCKET: &str = "metrics.sock";
@@ -22,16 +27,60 @@ pub const SOCKET: &str = "metrics.sock";
 pub struct Site {
     /// What the controller tells.
     pub board: Arc<Board>,
-    /// Where the zones' cgroups are.
+    /// Where the zones' cgroups and the host's events are.
     pub places: Places,
-    /// One scrape reads the cgroups at a time, however many ask.
+    /// Who tells it.
+    pub about: About,
+    /// One request reads files at a time, however many ask.
     pub one_at_a_time: tokio::sync::Mutex<()>,
+    /// The events as they were read last, and up to where.
+    happened: Mutex<Option<(Mark, Arc<Vec<HostEvent>>)>>,
+}
+
+/// A page that can be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The zones.
+    List(Ask),
+    /// One zone, by its name.
+    Zone(String),
+    /// What is not there, by its path.
+    Missing(String),
 }
 
 impl Site {
     /// The answers to requests about what this board tells.
-    pub fn new(board: Arc<Board>, places: &Places) -> Arc<Self> {
-        Arc::new(Self { board, places: places.clone(), one_at_a_time: tokio::sync::Mutex::new(()) })
+    pub fn new(board: Arc<Board>, places: &Places, about: About) -> Arc<Self> {
+        let (one_at_a_time, happened) = (tokio::sync::Mutex::new(()), Mutex::new(None));
+        Arc::new(Self { board, places: places.clone(), about, one_at_a_time, happened })
+    }
+
+    /// A page as HTML, and whether what was asked for is there. May read the events, and so belongs on a thread that may block.
+    pub fn page(&self, page: &Page) -> (String, bool) {
+        let (told, happened) = (self.board.now(), self.happened());
+        let view = View { about: &self.about, told: &told, events: &happened, now: crate::store::now() };
+        match page {
+            Page::List(ask) => (page::list(&view, ask), true),
+            Page::Zone(name) => match page::zone(&view, name) {
+                Some(html) => (html, true),
+                None => (page::missing(&view, &format!("The zone {name}")), false),
+            },
+            Page::Missing(path) => (page::missing(&view, path), false),
+        }
+    }
+
+    /// The newest events; read again only where there are new ones.
+    fn happened(&self) -> Arc<Vec<HostEvent>> {
+        let mark = events::mark(self.places.state());
+        let mut kept = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((read, happened)) if *read == mark => Arc::clone(happened),
+            _ => {
+                let happened = Arc::new(events::newest(self.places.state(), page::EVENTS));
+                *kept = Some((mark, Arc::clone(&happened)));
+                happened
+            }
+        }
     }
 
     /// All metrics as text. Reads files of the kernel, for a bounded time, and so belongs on a thread that may block.
@@ -82,7 +131,7 @@ mod tests {
             "conditions": conditions, "restarts": 0, "lastExit": null, "history": [],
         }))
         .expect("a status");
-        Zone::anew(None, &status, &[], 0).expect("a new one")
+        Zone::anew(None, &status, &[], &[], 0).expect("a new one")
     }
 
     fn thousand() -> Board {

@@ -39,6 +39,7 @@ use tokio::runtime::Runtime;
 
 use crate::error::{OnFile, Result};
 use crate::host::{Host, Outcome};
+use crate::monitor::page::About;
 use crate::monitor::{self, Site, http, notifier};
 use crate::pass::{Aim, World};
 use crate::progress::Observer;
@@ -114,7 +115,8 @@ pub fn run(host: Arc<Host>, options: RunOptions) -> Result<()> {
         engine.me = options.host.clone();
         engine.allow_removals = options.allow_removals;
         engine.publisher = options.publish.clone().map(Publisher::new);
-        let site = Site::new(engine.board(), host.places());
+        let about = About { host: options.host.name.clone(), follows: name.clone(), since: crate::store::now() };
+        let site = Site::new(engine.board(), host.places(), about);
         http::listen_at(&host.places().run().join(monitor::SOCKET), &site)?;
         for address in &options.monitoring.listen {
             http::listen_on(*address, &site).await?;

@@ -113,7 +113,7 @@ fn every_family_is_derived_as_the_file_says() {
     lost.state = None;
     let zone = |status: ZoneStatus, differences: &[Difference]| {
         let name = status.name.clone();
-        (name, Arc::new(Zone::anew(None, &status, differences, 1).expect("a new one")))
+        (name, Arc::new(Zone::anew(None, &status, differences, &[], 1).expect("a new one")))
     };
     let zones = BTreeMap::from([zone(web, &drifted), zone(alien, &[]), zone(lost, &[])]);
     let usage = Usage {
@@ -171,12 +171,13 @@ fn a_folder_that_is_wrong_is_rejected_as_a_commit_is() {
 fn what_is_told_of_a_zone_is_made_anew_only_where_it_differs() {
     let one = status("web", "running", &json!("running"), &[("Converged", "True", "AsWanted")]);
     let drift = [difference("net", Cause::Drift)];
-    let first = Zone::anew(None, &one, &drift, 0).expect("a new one");
-    assert_eq!(Zone::anew(Some(&first), &one, &drift, 0), None);
-    assert!(Zone::anew(Some(&first), &one, &drift, 1).is_some());
-    assert!(Zone::anew(Some(&first), &one, &[], 0).is_some());
+    let first = Zone::anew(None, &one, &drift, &[], 0).expect("a new one");
+    assert_eq!(Zone::anew(Some(&first), &one, &drift, &[], 0), None);
+    assert!(Zone::anew(Some(&first), &one, &drift, &[], 1).is_some());
+    assert!(Zone::anew(Some(&first), &one, &drift, &[Transition::Halt], 0).is_some());
+    assert!(Zone::anew(Some(&first), &one, &[], &[], 0).is_some());
     let other = status("web", "ready", &json!("running"), &[("Converged", "True", "AsWanted")]);
-    assert!(Zone::anew(Some(&first), &other, &drift, 0).is_some());
+    assert!(Zone::anew(Some(&first), &other, &drift, &[], 0).is_some());
 }
 
 #[test]

@@ -2,14 +2,11 @@
 
 use std::fmt::Write;
 
-use reeve::Host;
 use reeve::store::HostEvent;
+use reeve::{Host, words};
 use reeve_state::condition::Condition;
-use reeve_state::health::{HealthState, HealthStatus};
 use reeve_state::lifecycle::state_name;
-use reeve_state::restart::{ExitKind, ExitReport};
-use reeve_state::status::{HistoryEntry, Pending, ZoneStatus};
-use reeve_state::suspension::Suspension;
+use reeve_state::status::{HistoryEntry, ZoneStatus};
 use reeve_state::{Timestamp, ZoneState};
 use serde::Serialize;
 
@@ -59,7 +56,7 @@ pub fn describe(context: &Context, arguments: &Arguments) -> Done {
     let format = arguments.format.format;
     match format {
         Format::Json | Format::Yaml => {
-            let legal = zones::legal_moves(status.state).split(", ").map(str::to_owned).collect();
+            let legal = words::legal_moves(status.state).split(", ").map(str::to_owned).collect();
             let events = newest_events(&host, name);
             output::print_document(format, &Description { status, legal, events, next })?;
         }
@@ -94,7 +91,7 @@ fn text(host: &Host, zone: &ZoneStatus, next: Option<&str>, format: Format) -> S
         out += &section("Events", events::table(&happened, now).render(format), format);
     }
     let next = next.map_or_else(|| "no controller runs: the zone stays as it is".to_owned(), safe_text::line);
-    let moves = zones::legal_moves(zone.state);
+    let moves = words::legal_moves(zone.state);
     let lines = format!("{next}\nTo be asked for from {}: {moves}\n", state_name(zone.state));
     out + &section("Next", lines, format)
 }
@@ -124,7 +121,7 @@ fn section(title: &str, body: String, format: Format) -> String {
 fn facts(zone: &ZoneStatus, now: Timestamp) -> Vec<(&'static str, String)> {
     let none = || "-".to_owned();
     let number = |value: Option<i32>| value.map_or_else(none, |value| value.to_string());
-    let state = match zones::since(zone) {
+    let state = match words::since(zone) {
         Some(since) => format!("{}, for {}", state_name(zone.state), time::age(since, now)),
         None => state_name(zone.state).to_owned(),
     };
@@ -144,57 +141,19 @@ fn facts(zone: &ZoneStatus, now: Timestamp) -> Vec<(&'static str, String)> {
         ("Restarts", zone.restarts.to_string()),
     ];
     if let Some(pending) = &zone.pending {
-        facts.push(("Waiting", pending_text(pending)));
+        facts.push(("Waiting", words::pending(pending)));
         facts.push(("Change", pending.digest.clone()));
     }
     if let Some(health) = &zone.health {
-        facts.push(("Health", health_text(health, now)));
+        facts.push(("Health", words::health(health, now)));
     }
     if let Some(suspended) = &zone.suspended {
-        facts.push(("Suspended", suspended_text(suspended)));
+        facts.push(("Suspended", words::suspended(suspended)));
     }
     if let Some(exit) = &zone.last_exit {
-        facts.push(("Last exit", exit_text(exit, now)));
+        facts.push(("Last exit", words::exit(exit, now)));
     }
     facts
-}
-
-/// What waits for a person or a window, in words.
-fn pending_text(pending: &Pending) -> String {
-    let what = pending.fields.join(", ");
-    match (pending.data_loss, pending.needs_approval, pending.opens) {
-        (true, ..) => format!("{what}: somebody must say that data may be lost (reeve approve zone NAME --data-loss)"),
-        (false, true, _) => format!("{what}: for approval (reeve approve zone NAME)"),
-        (false, false, Some(opens)) => format!("{what}: for a window, which opens {}", time::date(opens)),
-        (false, false, None) => format!("{what}: for a window, and none opens within a year"),
-    }
-}
-
-fn health_text(health: &HealthStatus, now: Timestamp) -> String {
-    let state = match health.status {
-        HealthState::Unknown => "not known yet",
-        HealthState::Healthy => "healthy",
-        HealthState::Unhealthy => "unhealthy",
-    };
-    let why = health.message.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-    format!("{state}, for {}{why}", time::age(health.since, now))
-}
-
-fn suspended_text(suspension: &Suspension) -> String {
-    let Suspension { reason, owner, since, until } = suspension;
-    let until = until.map_or_else(|| "somebody resumes it".to_owned(), time::date);
-    format!("by {owner}, since {}, until {until}: {reason}", time::date(*since))
-}
-
-/// How init ended, in words.
-fn exit_text(exit: &ExitReport, now: Timestamp) -> String {
-    let how = match exit.kind {
-        ExitKind::Exited(code) => format!("exited with {code}"),
-        ExitKind::Signaled(signal) => format!("ended by signal {signal}"),
-        ExitKind::RebootInside => "reboot was asked for inside".to_owned(),
-        ExitKind::PoweroffInside => "poweroff was asked for inside".to_owned(),
-    };
-    format!("{how}, {} ago ({}; environment {})", time::age(exit.at, now), time::date(exit.at), exit.environment)
 }
 
 fn conditions(conditions: &[Condition], now: Timestamp) -> Table {

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use reeve::words;
 use reeve_state::Timestamp;
-use reeve_state::halt::{Evidence, HaltBlockedReason, HaltStatus};
+use reeve_state::halt::{Evidence, HaltStatus};
 
 use super::output::{Format, Table, bold};
 use super::{safe_text, time};
@@ -16,13 +17,13 @@ pub fn text(halt: &HaltStatus, now: Timestamp, format: Format) -> String {
         let name = if format == Format::Md { name } else { bold(&name) };
         let _ = writeln!(out, "{name} {value}");
     };
-    fact("Held up by", format!("{:?}: {}", halt.reason, meaning(halt.reason)));
-    fact("Step", format!("{} ({})", halt.step, steps(halt)));
+    fact("Held up by", format!("{:?}: {}", halt.reason, words::meaning(halt.reason)));
+    fact("Step", format!("{} ({})", halt.step, words::halt_steps(halt)));
     fact("Object", safe_text::line(&halt.object));
     fact("Error", safe_text::line(&halt.error));
     let times = if halt.attempts == 1 { "once".to_owned() } else { format!("{} times", halt.attempts) };
     fact("Since", format!("{} ago ({}), tried {times}", time::age(halt.since, now), time::date(halt.since)));
-    fact("Next try", next(halt, now));
+    fact("Next try", words::next_try(halt, now));
     if !halt.detached.is_empty() {
         fact("Detached", safe_text::line(&halt.detached.join(", ")));
     }
@@ -44,32 +45,6 @@ pub fn text(halt: &HaltStatus, now: Timestamp, format: Format) -> String {
     let killed = halt.completed.iter().any(|step| step == reeve_state::plan::step_name::HALT[0]);
     let alive = if killed { "Nothing of the zone runs any more" } else { "Processes of the zone are still there" };
     out + &format!("\n{alive}, and nothing can be started in it until the halt is done.\n")
-}
-
-/// What the reason means, in a few words.
-fn meaning(reason: HaltBlockedReason) -> &'static str {
-    match reason {
-        HaltBlockedReason::MountBusy => "a file system of the zone is in use",
-        HaltBlockedReason::TaskUninterruptible => "a process was killed and does not end",
-        HaltBlockedReason::NamespaceReferenced => "something outside keeps a namespace of the zone",
-        HaltBlockedReason::DeviceBusy => "a device is in use",
-        HaltBlockedReason::NetdevBusy => "a network link does not go away",
-        HaltBlockedReason::CgroupBusy => "the cgroup of the zone cannot be removed",
-        HaltBlockedReason::DetachedNotFreed => "what was detached by force is still in use",
-    }
-}
-
-fn steps(halt: &HaltStatus) -> String {
-    let done = if halt.completed.is_empty() { "nothing".to_owned() } else { halt.completed.join(", ") };
-    format!("done: {done}; to be done: {}", halt.remaining.join(", "))
-}
-
-fn next(halt: &HaltStatus, now: Timestamp) -> String {
-    match halt.next_retry {
-        Some(at) if at > now => format!("in {}, or as soon as something changes", time::span(at.since(now))),
-        Some(_) => "now".to_owned(),
-        None => "no controller runs; by hand: reeve halt, or reeve retry".to_owned(),
-    }
 }
 
 fn evidence(found: &[Evidence]) -> Table {

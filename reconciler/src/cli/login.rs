@@ -137,7 +137,7 @@ fn check_state(host: &Host, zone: &str) -> Result<(), Failure> {
     if matches!(state, ZoneState::Ready | ZoneState::Running) {
         return Ok(());
     }
-    let moves = zones::legal_moves(Some(state));
+    let moves = reeve::words::legal_moves(Some(state));
     let message = format!("zone {zone} is {}; a login needs it ready or running", state_name(Some(state)));
     Err(Failure::new(message).help(format!("from {state} it can: {moves}")))
 }

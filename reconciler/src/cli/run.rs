@@ -44,8 +44,8 @@ pub struct Arguments {
     /// How many zones are worked on at once [default: 4]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     workers: usize,
-    /// Tell metrics over HTTP on this address (/metrics), beside the socket in the run folder; without an IP address,
-    /// on 127.0.0.1. May be there several times
+    /// Tell over HTTP on this address, beside the socket in the run folder: a status page (/) and metrics (/metrics);
+    /// without an IP address, on 127.0.0.1. May be there several times
     #[arg(long, value_name = "[IP:]PORT", value_parser = listen_address)]
     listen: Vec<SocketAddr>,
     /// How what is done is told where that is no terminal

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use reeve::Host;
 use reeve::controller::{Controller, ControllerInfo};
 use reeve::store::ZoneFiles;
+use reeve::words;
 use reeve_schema::DesiredState;
 use reeve_state::condition::{self, ConditionStatus, ConditionType};
-use reeve_state::lifecycle::{EDGES, legal, state_name};
+use reeve_state::lifecycle::{EDGES, state_name};
 use reeve_state::status::ZoneStatus;
-use reeve_state::{Timestamp, Transition, ZoneState};
+use reeve_state::{Timestamp, ZoneState};
 
 use super::failure::Failure;
 use super::output::Table;
@@ -42,14 +43,8 @@ pub fn row(zone: &ZoneStatus, now: Timestamp) -> [String; 8] {
         zone.addresses.join(","),
         converged,
         reason,
-        since(zone).map(|since| time::age(since, now)).unwrap_or_default(),
+        words::since(zone).map(|since| time::age(since, now)).unwrap_or_default(),
     ]
-}
-
-/// Since when a zone is in its state, where that is known.
-pub fn since(zone: &ZoneStatus) -> Option<Timestamp> {
-    let last = zone.history.last().filter(|entry| entry.to == zone.state)?;
-    Some(last.at.plus(last.took_ms))
 }
 
 /// Whether the last pass left the zone alone because it came from elsewhere.
@@ -84,13 +79,6 @@ pub fn no_such_zone(name: &str, names: &[String]) -> Failure {
         names => format!("there is {}", names.join(", ")),
     };
     Failure::new(format!("no zone {} here", super::safe_text::line(name))).help(help)
-}
-
-/// What may be asked for in a state, in words.
-pub fn legal_moves(state: Option<ZoneState>) -> String {
-    let moves: Vec<&str> =
-        legal(state).into_iter().filter(|one| one.can_be_asked_for()).map(Transition::as_str).collect();
-    moves.join(", ")
 }
 
 /// A controller that runs for this state folder, if any. One that does not answer is none that can be asked.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use reeve_state::metrics::{Counters, Zone};
 use reeve_state::source::SourceStatus;
+use reeve_state::{Timestamp, Transition, ZoneState};
 use tokio::sync::{Semaphore, watch};
 
 use crate::progress::{Notice, StepPhase, StepProgress};
@@ -20,18 +21,39 @@ pub struct Told {
     pub source: Option<Arc<SourceStatus>>,
     /// What was counted.
     pub counters: Counters,
+    /// Why the folder of manifests as it is, or what was accepted of it, is not taken in; for people, in lines.
+    pub problem: Option<Arc<str>>,
+    /// The zones that are being walked.
+    pub walks: BTreeMap<String, Walk>,
 }
 
 /// Leave to work on a zone: all that there was in the beginning, and what is left of it.
 struct Leave(usize, Arc<Semaphore>);
 
-/// Why a zone is being walked.
+/// Why a zone is being walked, and how far that is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Walk {
     /// Number of the pass that planned it.
     pub pass: u64,
     /// The commit that wants it, where a commit is the cause.
     pub commit: Option<String>,
+    /// The state that it begins in; none is no zone.
+    pub from: Option<ZoneState>,
+    /// The transitions that are walked, in order; none where the zone is changed as it is.
+    pub path: Vec<Transition>,
+    /// The step that was begun last.
+    pub step: Option<Underway>,
+}
+
+/// A step that is being done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Underway {
+    /// The transition that it belongs to; none for a change on the zone as it is.
+    pub transition: Option<Transition>,
+    /// The step, as the plan names it.
+    pub step: String,
+    /// When it was begun.
+    pub since: Timestamp,
 }
 
 /// See the module.
@@ -55,6 +77,7 @@ impl Board {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let taken = self.leave.iter().map(|Leave(all, left)| all.saturating_sub(left.available_permits()));
         told.counters.working = u64::try_from(taken.sum::<usize>()).unwrap_or(u64::MAX);
+        told.walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         told
     }
 
@@ -97,12 +120,16 @@ impl Board {
         }
     }
 
-    /// Counts what a notice tells of.
+    /// Counts what a notice tells of, and notes where a walk is.
     pub fn count(&self, notice: &Notice) {
-        let Notice::Step(StepProgress { transition, step, phase, took_us, .. }) = notice else { return };
+        let Notice::Step(StepProgress { zone, transition, step, phase, took_us, .. }) = notice else { return };
         let (key, now) = (|| (*transition, step.clone()), crate::store::now());
         match phase {
-            StepPhase::Begun => {}
+            StepPhase::Begun => {
+                if let Some(walk) = self.walks.lock().unwrap_or_else(PoisonError::into_inner).get_mut(zone) {
+                    walk.step = Some(Underway { transition: *transition, step: step.clone(), since: now });
+                }
+            }
             StepPhase::Done => self.change(|told| told.counters.stepped(key(), micros(*took_us), now)),
             StepPhase::Failed(_) => self.change(|told| told.counters.step_failed(key(), now)),
         }

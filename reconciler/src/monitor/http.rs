@@ -1,4 +1,4 @@
-//! The HTTP server of a controller: what is told to scrapers and people. Only read: no request changes anything. Whoever connects
+//! The HTTP server of a controller: what is told to scrapers and people. It is only read: no request changes anything. Whoever connects
 //! gets little time and little memory.
 
 use std::convert::Infallible;
@@ -10,14 +10,19 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, HeaderName, HeaderValue, IF_NONE_MATCH,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
-use super::{Site, exposition};
+use super::door::Door;
+use super::page::{self, Ask};
+use super::{Page, Site, exposition};
 use crate::error::{Error, OnFile, Result};
 use crate::store::files;
 
@@ -25,6 +30,22 @@ use crate::store::files;
 const CONNECTIONS: usize = 16;
 /// How long one request and its answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The most bytes of a path that a page says is not there.
+const PATH_MAX: usize = 80;
+
+/// What every answer has: that it is not kept, and that a browser takes it for what it is and loads, sends and shows nothing
+/// from or to anywhere else.
+const GUARDS: [(HeaderName, &str); 5] = [
+    (CACHE_CONTROL, "no-store"),
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; \
+         base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (REFERRER_POLICY, "no-referrer"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
 
 /// Answers on a Unix socket at `path`, which only root may connect to, from then on.
 ///
@@ -41,7 +62,7 @@ pub fn listen_at(path: &Path, site: &Arc<Site>) -> Result<()> {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match listener.accept().await {
-                Ok((stream, _)) => serve(stream, &site, place),
+                Ok((stream, _)) => serve(stream, Door::Socket, &site, place),
                 Err(error) => rest(&error).await,
             }
         }
@@ -55,7 +76,7 @@ pub fn listen_at(path: &Path, site: &Arc<Site>) -> Result<()> {
 /// An address that cannot be had.
 pub async fn listen_on(address: SocketAddr, site: &Arc<Site>) -> Result<()> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
-        Error::refused(format!("metrics cannot be told on {address} (--listen, monitoring.listen): {error}"))
+        Error::refused(format!("nothing can be told on {address} (--listen, monitoring.listen): {error}"))
     })?;
     let site = Arc::clone(site);
     tokio::spawn(async move {
@@ -63,7 +84,11 @@ pub async fn listen_on(address: SocketAddr, site: &Arc<Site>) -> Result<()> {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match listener.accept().await {
-                Ok((stream, _)) => serve(stream, &site, place),
+                Ok((stream, _)) => {
+                    // Of all addresses of the host, the one that was connected to.
+                    let here = stream.local_addr().unwrap_or(address);
+                    serve(stream, Door::Address(here), &site, place);
+                }
                 Err(error) => rest(&error).await,
             }
         }
@@ -78,12 +103,13 @@ async fn rest(error: &std::io::Error) {
 
 fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    door: Door,
     site: &Arc<Site>,
     place: tokio::sync::OwnedSemaphorePermit,
 ) {
     let site = Arc::clone(site);
     tokio::spawn(async move {
-        let answer = hyper::service::service_fn(|request| answer(request, Arc::clone(&site)));
+        let answer = hyper::service::service_fn(|request| answer(request, door, Arc::clone(&site)));
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(16 << 10).keep_alive(false);
         let _ = tokio::time::timeout(PATIENCE, http.serve_connection(TokioIo::new(stream), answer)).await;
@@ -91,17 +117,91 @@ fn serve(
     });
 }
 
-/// The answer to a request: here is every path that there is.
-async fn answer(request: Request<Incoming>, site: Arc<Site>) -> std::result::Result<Response<Full<Bytes>>, Infallible> {
+/// The answer to a request, with what every answer has.
+async fn answer(
+    request: Request<Incoming>,
+    door: Door,
+    site: Arc<Site>,
+) -> std::result::Result<Response<Full<Bytes>>, Infallible> {
+    let mut response = routed(&request, door, site).await;
+    for (name, value) in GUARDS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+/// Here is every path that there is.
+async fn routed(request: &Request<Incoming>, door: Door, site: Arc<Site>) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Ok(response);
+        return response;
     }
-    Ok(match request.uri().path() {
+    let path = request.uri().path();
+    // Who listens on more than loopback is scraped by any name.
+    let is_scraped = path == "/metrics" && !door.is_local();
+    if !is_scraped && !is_meant(request, door, &site.about.host) {
+        return plain(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this is answered only by its address, as localhost, or by the host's own name\n",
+        );
+    }
+    let known = request.headers().get(IF_NONE_MATCH).cloned();
+    match path {
         "/metrics" => metrics(site).await,
-        _ => plain(StatusCode::NOT_FOUND, "there is only /metrics\n"),
-    })
+        "/page.css" => fixed("text/css; charset=utf-8", page::STYLE),
+        "/page.js" => fixed("text/javascript; charset=utf-8", page::SCRIPT),
+        "/icon.svg" => fixed("image/svg+xml", page::ICON),
+        "/" => html(site, Page::List(Ask::parse(request.uri().query())), known).await,
+        _ => {
+            let page = match path.strip_prefix("/zones/") {
+                Some(name) if !name.is_empty() => Page::Zone(name.chars().take(PATH_MAX).collect()),
+                _ => Page::Missing(path.chars().take(PATH_MAX).collect()),
+            };
+            html(site, page, known).await
+        }
+    }
+}
+
+/// Whether a request means this host, as far as it names one.
+fn is_meant(request: &Request<Incoming>, door: Door, own: &str) -> bool {
+    let in_line = request.uri().host();
+    let in_headers = request.headers().get_all(HOST).iter().map(|value| value.to_str().unwrap_or_default());
+    in_line.into_iter().chain(in_headers).all(|host| door.answers_to(Some(host), own))
+}
+
+/// A page. Who has it already, as the tag says, is told so.
+async fn html(site: Arc<Site>, page: Page, known: Option<HeaderValue>) -> Response<Full<Bytes>> {
+    let waiting = Arc::clone(&site);
+    let _one = waiting.one_at_a_time.lock().await;
+    let (text, is_there) = match tokio::task::spawn_blocking(move || site.page(&page)).await {
+        Ok(made) => made,
+        Err(error) => {
+            tracing::error!("a page ended in the middle: {error}");
+            return plain(StatusCode::INTERNAL_SERVER_ERROR, "this is a fault of reeve; see its log\n");
+        }
+    };
+    let tag = tag(&text);
+    let mut response = Response::new(Full::default());
+    if known.is_some() && known == tag {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        response = fixed("text/html; charset=utf-8", "");
+        *response.body_mut() = Full::new(Bytes::from(text));
+        *response.status_mut() = if is_there { StatusCode::OK } else { StatusCode::NOT_FOUND };
+    }
+    if let Some(tag) = tag {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}
+
+/// What tells a page apart from what it was; without what stands around it, where the time is.
+fn tag(page: &str) -> Option<HeaderValue> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    page.get(page.find("<main>").unwrap_or_default()..)?.hash(&mut hasher);
+    HeaderValue::from_str(&format!("\"{:016x}\"", hasher.finish())).ok()
 }
 
 async fn metrics(site: Arc<Site>) -> Response<Full<Bytes>> {
@@ -121,8 +221,13 @@ async fn metrics(site: Arc<Site>) -> Response<Full<Bytes>> {
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    let mut response = fixed("text/plain; charset=utf-8", text);
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn fixed(kind: &'static str, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

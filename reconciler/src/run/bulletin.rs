@@ -26,9 +26,10 @@ impl Engine {
                 continue;
             };
             let plan = self.world.plans.get(name);
-            let differences = plan.map(|plan| plan.differences.as_slice()).unwrap_or_default();
+            let (differences, path) =
+                plan.map(|plan| (plan.differences.as_slice(), plan.path.as_slice())).unwrap_or_default();
             let failures = self.zones.get(name).map_or(0, |entry| entry.failures);
-            let zone = Zone::anew(before.get(name).map(|zone| &**zone), status, differences, failures);
+            let zone = Zone::anew(before.get(name).map(|zone| &**zone), status, differences, path, failures);
             news.extend(zone.map(|zone| (name, Arc::new(zone))));
         }
         // Else the list would be copied.
@@ -81,6 +82,9 @@ impl Engine {
                 told.counters.is_busy(busy, crate::store::now());
             }
             told.counters.manifests_rejected = rejected;
+            if told.problem.as_deref() != self.problem.as_deref() {
+                told.problem = self.problem.as_deref().map(Arc::from);
+            }
             if told.source.as_deref() != self.source.as_ref() {
                 told.source = self.source.clone().map(Arc::new);
                 is_new = true;

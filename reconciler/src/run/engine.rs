@@ -341,7 +341,11 @@ impl Engine {
             None => return false,
         };
         let is_walk = matches!(job, Job::Walk(_));
-        if matches!(&job, Job::Walk(walk) if !walk.0.path.is_empty()) {
+        let (from, path) = match &job {
+            Job::Walk(walk) => (walk.0.from.known().copied(), walk.0.path.clone()),
+            _ => (None, Vec::new()),
+        };
+        if !path.is_empty() {
             // An open mount table would keep the zone's namespaces.
             if let Some(sentinel) = &mut self.sentinel {
                 sentinel.withdraw(name);
@@ -369,7 +373,8 @@ impl Engine {
             self.board.change(|told| told.counters.retries += 1);
         }
         if is_walk {
-            self.board.begin(name, Walk { pass: self.passes, commit: because.commit.clone() });
+            let commit = because.commit.clone();
+            self.board.begin(name, Walk { pass: self.passes, commit, from, path, step: None });
         }
         (entry.stir, entry.because) = (None, because);
         if is_walk {

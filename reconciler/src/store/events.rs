@@ -149,6 +149,16 @@ fn parse(text: &[u8]) -> impl Iterator<Item = HostEvent> {
     text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok())
 }
 
+/// What tells whether there is something new in the files: which they are, and how long. Without them, of nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark([(u64, u64); 2]);
+
+/// The mark of the files as they are.
+pub fn mark(state: &Path) -> Mark {
+    let of = |name| fs::metadata(state.join(name)).map_or((0, 0), |found| (found.ino(), found.len()));
+    Mark([OLD, NEW].map(of))
+}
+
 /// The newest `max` events, in the order in which they first came; of those that came again what was said of them last.
 pub fn newest(state: &Path, max: usize) -> Vec<HostEvent> {
     let mut events: Vec<HostEvent> = Vec::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Input, Out, sample, seconds};
 use crate::condition::{Condition, ConditionType};
 use crate::difference::{Cause, Difference};
-use crate::lifecycle::state_name;
+use crate::lifecycle::{Transition, state_name};
 use crate::limits;
 use crate::status::ZoneStatus;
 
@@ -14,22 +14,43 @@ use crate::status::ZoneStatus;
 pub struct Zone {
     /// Its status.
     pub status: ZoneStatus,
-    /// How many fields differ, by cause and class of field.
-    pub differences: BTreeMap<(Cause, &'static str), u32>,
+    /// What differs.
+    pub differences: Vec<Difference>,
+    /// The transitions that are planned, in order.
+    pub path: Vec<Transition>,
     /// Walks that failed in a row.
     pub failures: u32,
 }
 
 impl Zone {
-    /// What is told of a zone with this status, of which this differs; none where that is what was told before.
-    pub fn anew(before: Option<&Self>, status: &ZoneStatus, differences: &[Difference], failures: u32) -> Option<Self> {
+    /// What is told of a zone with this status, of which this differs and this is planned; none where that is what was told
+    /// before.
+    pub fn anew(
+        before: Option<&Self>,
+        status: &ZoneStatus,
+        differences: &[Difference],
+        path: &[Transition],
+        failures: u32,
+    ) -> Option<Self> {
+        let same = |zone: &Self| {
+            zone.status == *status && zone.differences == differences && zone.path == path && zone.failures == failures
+        };
+        let is_new = !before.is_some_and(same);
+        is_new.then(|| Self {
+            status: status.clone(),
+            differences: differences.to_vec(),
+            path: path.to_vec(),
+            failures,
+        })
+    }
+
+    /// How many fields differ, by cause and class of field.
+    pub fn counted(&self) -> BTreeMap<(Cause, &'static str), u32> {
         let mut counted = BTreeMap::new();
-        for difference in differences {
+        for difference in &self.differences {
             *counted.entry((difference.cause, class(&difference.field))).or_default() += 1;
         }
-        let same = |zone: &Self| zone.status == *status && zone.differences == counted && zone.failures == failures;
-        let is_new = !before.is_some_and(same);
-        is_new.then(|| Self { status: status.clone(), differences: counted, failures })
+        counted
     }
 }
 
@@ -70,8 +91,8 @@ pub(super) fn add<'a>(out: &mut Out<'a>, input: &Input<'a>) {
     out.family(
         "reeve_zone_differences",
         zones().flat_map(|(name, zone)| {
-            let differences = zone.differences.iter();
-            differences.map(move |((cause, class), count)| sample([name, cause.as_str(), class], *count))
+            let differences = zone.counted().into_iter();
+            differences.map(move |((cause, class), count)| sample([name, cause.as_str(), class], count))
         }),
     );
     out.family("reeve_zone_restarts_total", zones().map(|(name, zone)| sample([name], zone.status.restarts)));

@@ -1,8 +1,8 @@
 //! Text from somewhere else, made safe to print: what a zone says must not move the administrator's cursor, change the
-//! title of the terminal or answer in the administrator's name.
+//! title of the terminal or answer in the administrator's name; nor turn around what is read beside it, on a page as well.
 
 /// Whether a character does something to a terminal, or to how the text around it is read, beyond being shown.
-fn acts(c: char) -> bool {
+pub fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
