@@ -274,9 +274,8 @@ impl World {
     /// Takes in what is remembered of a zone from now on; the zone itself is as it was.
     pub fn remember(&mut self, zone: &str, memory: Memory) {
         self.policies.insert(zone.to_owned(), memory.policy.clone());
-        match &memory.recorded {
-            Some(recorded) => drop(self.recorded.insert(zone.to_owned(), recorded.clone())),
-            None => {}
+        if let Some(recorded) = &memory.recorded {
+            self.recorded.insert(zone.to_owned(), recorded.clone());
         }
         self.memories.insert(zone.to_owned(), memory);
     }
