@@ -12,7 +12,7 @@ use harness::{Host, PATIENCE, SLEEPER};
 use reeve_kernel::netlink::Rtnl;
 use reeve_kernel::platform::namespaces::open_namespace;
 use reeve_kernel::sys;
-use rustix::mount::{MountFlags, MountPropagationFlags, MountRemountFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use serde_json::Value;
 
 /// How a kind of drift is made.
@@ -37,7 +37,7 @@ fn tmpfs(point: &str) {
     rustix::mount::mount_change(point, MountPropagationFlags::PRIVATE).expect("private");
 }
 
-fn remount(point: &str, flags: MountRemountFlags, data: &str) {
+fn remount(point: &str, flags: MountFlags, data: &str) {
     let data = std::ffi::CString::new(data).expect("text");
     rustix::mount::mount_remount(point, flags, data.as_c_str()).expect("remount");
 }
@@ -98,16 +98,16 @@ fn kinds() -> Vec<Kind> {
         ("root's owner changed", Sh("chown 12:12 $P/root"), "zonepath.root.owner"),
         (
             "read-only share made writable",
-            Mounts(|| remount("/usr", MountRemountFlags::BIND | MountRemountFlags::NODEV, "")),
+            Mounts(|| remount("/usr", MountFlags::BIND | MountFlags::NODEV, "")),
             "fs./usr.options",
         ),
         (
             "/sys made writable",
-            Mounts(|| remount("/sys", MountRemountFlags::BIND | MountRemountFlags::NODEV, "")),
+            Mounts(|| remount("/sys", MountFlags::BIND | MountFlags::NODEV, "")),
             "fs./sys.options",
         ),
         ("file system unmounted", Mounts(|| umount("/data")), "fs./data"),
-        ("its size changed", Mounts(|| remount("/data", MountRemountFlags::NODEV, "size=4m")), "fs./data.superblock"),
+        ("its size changed", Mounts(|| remount("/data", MountFlags::NODEV, "size=4m")), "fs./data.superblock"),
         ("something mounted", Mounts(|| tmpfs("/srv")), "fs./srv"),
         ("something mounted over", Mounts(|| tmpfs("/usr/share")), "fs./usr/share"),
         ("mounted over a mount point", Mounts(|| tmpfs("/data")), "fs./data#2"),
@@ -300,8 +300,11 @@ impl Drop for Bed {
 fn every_kind_is_found_by_an_event_and_mended() {
     let mut bed = bed("drift-heal");
     bed.zone("h", 10, "drift: {default: heal, maxPerHour: 3600}");
+    // Who enters is killed only where the manifest names it.
+    bed.zone("p", 14, "drift: {fields: {processes: heal}, maxPerHour: 3600}");
     bed.host.start_controller();
     bed.wait_steady("h");
+    bed.wait_steady("p");
     std::thread::sleep(Duration::from_millis(500));
     println!("{:<36} {:<28} {:>9} {:>9}", "KIND", "FIELD", "FOUND ms", "MENDED ms");
     let only = std::env::var("REEVE_DRIFT_KIND").ok();
@@ -310,13 +313,14 @@ fn every_kind_is_found_by_an_event_and_mended() {
         if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
             continue;
         }
+        let zone = if field == "processes." { "p" } else { "h" };
         let since = now();
-        bed.make("h", &make);
-        let (found, own) = bed.wait_event("h", field, "DriftFound", since, name);
-        let (mended, _) = bed.wait_event("h", &own, "DriftMended", since, name);
+        bed.make(zone, &make);
+        let (found, own) = bed.wait_event(zone, field, "DriftFound", since, name);
+        let (mended, _) = bed.wait_event(zone, &own, "DriftMended", since, name);
         println!("{name:<36} {own:<28} {found:>9} {mended:>9}");
-        bed.wait_steady("h");
-        let left = bed.drifted("h");
+        bed.wait_steady(zone);
+        let left = bed.drifted(zone);
         assert!(left.is_empty(), "{name}: {left:?}\n{}", bed.host.controller_log());
         count += 1;
     }
@@ -368,10 +372,10 @@ fn what_is_only_told_of_stays_and_is_cleared_by_hand() {
         told(&bed, field, &|bed| bed.make("w", &Sh(undo)));
     }
     // Mounts, and back again with the options that `reeve drift` shows.
-    bed.make("w", &Mounts(|| remount("/usr", MountRemountFlags::BIND | MountRemountFlags::NODEV, "")));
+    bed.make("w", &Mounts(|| remount("/usr", MountFlags::BIND | MountFlags::NODEV, "")));
     told(&bed, "fs./usr.options", &|bed| {
         let again =
-            || remount("/usr", MountRemountFlags::BIND | MountRemountFlags::NODEV | MountRemountFlags::RDONLY, "");
+            || remount("/usr", MountFlags::BIND | MountFlags::NODEV | MountFlags::RDONLY, "");
         bed.make("w", &Mounts(again));
     });
     // Who entered is told, and is not touched.

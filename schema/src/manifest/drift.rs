@@ -34,7 +34,7 @@ impl Handling {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Drift {
-    /// Of a field that `fields` does not name; without it `heal`, but `warn` for `processes`.
+    /// Of a field that `fields` does not name; without it `heal`. `heal` of `processes` has to be named in `fields`: without that they are only told of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Handling>,
     /// By field path; of several that a field begins with, the longest counts.
@@ -85,8 +85,10 @@ impl Drift {
     pub fn handling(&self, field: &str) -> Handling {
         let begins = |path: &str| field.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         let named = self.fields.iter().filter(|(path, _)| begins(path)).max_by_key(|(path, _)| path.len());
-        let builtin = || if begins("processes") { Handling::Warn } else { Handling::Heal };
-        named.map(|(_, handling)| *handling).or(self.default).unwrap_or_else(builtin)
+        let rest = self.default.unwrap_or_default();
+        // To mend that a process entered is to kill it: never without its being named.
+        let unnamed = if begins("processes") { rest.max(Handling::Warn) } else { rest };
+        named.map_or(unnamed, |(_, handling)| *handling)
     }
 }
 
@@ -98,6 +100,8 @@ mod tests {
     fn the_longest_path_counts() {
         let mut drift = Drift::default();
         assert_eq!(drift.handling("net.net0.mtu"), Handling::Heal);
+        assert_eq!(drift.handling("processes.12"), Handling::Warn);
+        drift.default = Some(Handling::Heal);
         assert_eq!(drift.handling("processes.12"), Handling::Warn);
         drift.default = Some(Handling::Ignore);
         assert_eq!(drift.handling("processes.12"), Handling::Ignore);

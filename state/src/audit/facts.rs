@@ -1,8 +1,9 @@
 //! Rules about a zone's plan against what was seen of the zone.
 
 use super::Findings;
+use crate::difference::{Difference, Price};
 use crate::lifecycle::{Transition, ZoneState, state_name};
-use crate::limits::Limits;
+use crate::limits::{self, Limits};
 use crate::observed::{Fact, ZoneFacts};
 use crate::plan::{Action, Hold, ZonePlan};
 
@@ -117,7 +118,9 @@ fn unanswered(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
     }
     let has = |name: &str| zone.steps.iter().any(|step| step.name == name);
     let active = zone.from.known().is_some_and(|state| state.is_active());
-    if active && seen.zoneadmd.is_absent() && !has("adopt") {
+    // Drift that is only told of, ignored or came back too often is left as it is.
+    let left = |of: &dyn Fn(&str) -> bool| zone.differences.iter().any(|d| of(&d.field) && !d.is_acted_on());
+    if active && seen.zoneadmd.is_absent() && !has("adopt") && !left(&|field| field == "zoneadmd") {
         out.fatal("unanswered", &zone.name, "it has no zoneadmd, and no step starts one");
     }
     // What waits at a gate is not recorded before it is let through.
@@ -141,8 +144,8 @@ fn unanswered(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
     if !stays_up {
         return;
     }
-    if zone.differences.iter().any(|d| d.field == "net" && d.price == crate::difference::Price::Live)
-        && !has("repairLinks")
+    let live = |d: &&Difference| d.price == Price::Live && d.is_acted_on();
+    if zone.differences.iter().filter(live).any(|d| d.field == "net") && !has("repairLinks")
     {
         out.fatal("unanswered", &zone.name, "its links are not as they should be, and no step repairs them");
     }
@@ -151,7 +154,11 @@ fn unanswered(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
         && !zone.differences.is_empty()
         && !limits.hold_in(cgroup)
         && !has("applyLimits")
+        && !left(&|field| limits::FIELDS.iter().any(|(name, _)| *name == field))
     {
         out.fatal("unanswered", &zone.name, "its limits are not those of the manifest, and no step applies them");
+    }
+    if zone.differences.iter().filter(live).any(Difference::is_of_platform) && !has("mend") {
+        out.fatal("unanswered", &zone.name, "its platform is not as it was, and no step mends it");
     }
 }
