@@ -42,7 +42,7 @@ fn remount(point: &str, flags: MountFlags, data: &str) {
     rustix::mount::mount_remount(point, flags, data.as_c_str()).expect("remount");
 }
 
-/// Every kind that is mended. $Z zsched, $I init, $L the host's end of the link, $P the zonepath, $S and $R the zone's folders in the state
+/// Every kind that is mended. What takes the place of something else comes by a rename: between two calls it would be mended. $Z zsched, $I init, $L the host's end of the link, $P the zonepath, $S and $R the zone's folders in the state
 /// and run folders, $C its cgroup, $A its zoneadmd, $E the number of its environment, $IP its address.
 fn kinds() -> Vec<Kind> {
     vec![
@@ -83,10 +83,10 @@ fn kinds() -> Vec<Kind> {
         ("bridge deleted", Sh("ip link del rvbr0"), "net"),
         ("link deleted", Sh("ip link del $L"), "net"),
         ("a node removed from /dev", Sh("rm /proc/$Z/root/dev/null"), "devices.null"),
-        ("a file in a node's place", Sh("rm /proc/$Z/root/dev/zero; echo x > /proc/$Z/root/dev/zero"), "devices.zero"),
+        ("a file in a node's place", Sh("cd /proc/$Z/root/dev; echo x > .zero; mv -f .zero zero"), "devices.zero"),
         (
             "another device in a node's place",
-            Sh("rm /proc/$Z/root/dev/full; mknod -m 666 /proc/$Z/root/dev/full c 1 5"),
+            Sh("cd /proc/$Z/root/dev; mknod -m 666 .full c 1 5; mv -f .full full"),
             "devices.full",
         ),
         ("a node's mode changed", Sh("chmod 600 /proc/$Z/root/dev/random"), "devices.random"),
@@ -101,11 +101,7 @@ fn kinds() -> Vec<Kind> {
             Mounts(|| remount("/usr", MountFlags::BIND | MountFlags::NODEV, "")),
             "fs./usr.options",
         ),
-        (
-            "/sys made writable",
-            Mounts(|| remount("/sys", MountFlags::BIND | MountFlags::NODEV, "")),
-            "fs./sys.options",
-        ),
+        ("/sys made writable", Mounts(|| remount("/sys", MountFlags::BIND | MountFlags::NODEV, "")), "fs./sys.options"),
         ("file system unmounted", Mounts(|| umount("/data")), "fs./data"),
         ("its size changed", Mounts(|| remount("/data", MountFlags::NODEV, "size=4m")), "fs./data.superblock"),
         ("something mounted", Mounts(|| tmpfs("/srv")), "fs./srv"),
@@ -327,8 +323,8 @@ fn every_kind_is_found_by_an_event_and_mended() {
     assert!(only.is_some() || count >= 40, "{count}");
     println!("{count} kinds");
     let Bed { ref mut host, .. } = bed;
-    let left = host.take_down();
     let _ = Command::new("ip").args(["link", "del", "rvother"]).status();
+    let left = host.take_down();
     assert!(left.problems.is_empty(), "left over: {:#?}\n{}", left.problems, host.controller_log());
 }
 
@@ -374,8 +370,7 @@ fn what_is_only_told_of_stays_and_is_cleared_by_hand() {
     // Mounts, and back again with the options that `reeve drift` shows.
     bed.make("w", &Mounts(|| remount("/usr", MountFlags::BIND | MountFlags::NODEV, "")));
     told(&bed, "fs./usr.options", &|bed| {
-        let again =
-            || remount("/usr", MountFlags::BIND | MountFlags::NODEV | MountFlags::RDONLY, "");
+        let again = || remount("/usr", MountFlags::BIND | MountFlags::NODEV | MountFlags::RDONLY, "");
         bed.make("w", &Mounts(again));
     });
     // Who entered is told, and is not touched.

@@ -145,8 +145,7 @@ fn unanswered(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
         return;
     }
     let live = |d: &&Difference| d.price == Price::Live && d.is_acted_on();
-    if zone.differences.iter().filter(live).any(|d| d.field == "net") && !has("repairLinks")
-    {
+    if zone.differences.iter().filter(live).any(|d| d.field == "net") && !has("repairLinks") {
         out.fatal("unanswered", &zone.name, "its links are not as they should be, and no step repairs them");
     }
     let limits = zone.manifest.as_deref().map(Limits::of);
