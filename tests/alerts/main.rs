@@ -58,7 +58,9 @@ impl Scene {
             "json",
         ]);
         let converged = |status: &Value| condition(status, "Converged")["status"] == "True";
-        host.wait("held", "converged", |status| status["state"] == "running" && converged(status));
+        for zone in ["held", "warned"] {
+            host.wait(zone, "converged", |status| status["state"] == "running" && converged(status));
+        }
         let folder = host.folder().join("chain");
         std::fs::create_dir(&folder).expect("a folder");
         let chain = Chain::start(&folder);
@@ -71,10 +73,13 @@ fn condition<'s>(status: &'s Value, kind: &str) -> &'s Value {
     all.iter().find(|one| one["type"] == kind).unwrap_or(&Value::Null)
 }
 
-/// The set in order, with the zone whose halt will be held up wanted in this state, and one with a link.
+/// The set in order, with the zone whose halt will be held up wanted in this state, one with a link, and one whose drift is only
+/// told of.
 fn good(state: &str) -> Files {
     let files = Files::default().with("held.yaml", manifest("held", state, INIT));
-    files.with("calm.yaml", manifest("calm", "running", &format!("{INIT}{}", net(9))))
+    let files = files.with("calm.yaml", manifest("calm", "running", &format!("{INIT}{}", net(9))));
+    let warned = format!("{INIT}fs:\n  - {{dir: /data, type: tmpfs}}\ndrift: {{default: warn}}\n");
+    files.with("warned.yaml", manifest("warned", "running", &warned))
 }
 
 /// Commits files to what is followed.
@@ -141,6 +146,29 @@ fn healed_drift(scene: &Scene) {
     assert_eq!(scene.inbox.told("Drifted"), []);
 }
 
+/// Drift that is only told of: a mount is undone by hand, and the zone made anew as the runbook says.
+fn warned_drift(scene: &Scene) -> (f64, f64) {
+    let zsched = scene.host.zone_status("warned")["zschedPid"].to_string();
+    let begun = Instant::now();
+    // The setuid bit of the zone's umount is the zone's root, who may not.
+    let umount = ["-t", &zsched, "-m", "setpriv", "--no-new-privs", "umount", "/data"];
+    let undone = Command::new("nsenter").args(umount).status().expect("nsenter");
+    assert!(undone.success(), "umount /data");
+    let fired = scene.chain.heard("ZoneDrifted", "warned", "firing", begun);
+    let runbook = fired.body["annotations"]["runbook"].as_str().unwrap_or_default();
+    assert!(runbook.contains("reeve drift warned") && runbook.contains("reeve reboot warned"), "{:#}", fired.body);
+    let told = scene.host.reeve(&["drift", "warned"]);
+    assert!(String::from_utf8_lossy(&told.stdout).contains("fs./data"), "{}", harness::shown(&told));
+    let (_, metrics) = chain::get(REEVE, "/metrics").expect("an answer");
+    let counted = "reeve_zone_differences{zone=\"warned\",cause=\"drift\",class=\"fileSystems\",handling=\"warn\"} 1\n";
+    assert!(metrics.contains(counted), "{metrics}");
+    let mended = Instant::now();
+    scene.host.ok(&["reboot", "warned"]);
+    let resolved = scene.chain.heard("ZoneDrifted", "warned", "resolved", mended);
+    scene.inbox.wait("Drifted", "warned");
+    (seconds(begun, fired.at), seconds(mended, resolved.at))
+}
+
 /// One line of the log for each step, with the zone, the commit and the pass.
 fn logged(scene: &Scene) {
     let log = scene.host.controller_log();
@@ -203,6 +231,8 @@ fn main() {
     let scene = Scene::new();
     let begun = Instant::now();
     healed_drift(&scene);
+    let (drift_alert, drift_resolved) = warned_drift(&scene);
+    println!("a drift that is told of: {drift_alert} s until the alert, {drift_resolved} s from mended until resolved");
     let (halt_alert, halt_resolved) = stuck_halt(&scene);
     println!("a halt that is stuck: {halt_alert} s until the alert, {halt_resolved} s from mended until resolved");
     let commit_alert = rejected_commit(&scene);
@@ -214,7 +244,12 @@ fn main() {
     let mut heard: Vec<String> = scene.chain.all().into_iter().map(|message| message.alert).collect();
     heard.sort();
     heard.dedup();
-    assert_eq!(heard, ["CommitRejected", "NotSourceFresh", "ZoneHaltBlocked"], "{:#?}", scene.chain.all());
+    assert_eq!(
+        heard,
+        ["CommitRejected", "NotSourceFresh", "ZoneDrifted", "ZoneHaltBlocked"],
+        "{:#?}",
+        scene.chain.all()
+    );
     until("all is quiet", || chain::query("ALERTS{alertstate=\"firing\"}").is_none());
     println!("all of it: {} s", begun.elapsed().as_secs());
     let Scene { mut host, repo, chain, inbox: _inbox } = scene;
@@ -223,9 +258,11 @@ fn main() {
     push(&repo, &Files::default().with("README", "Nothing.\n"));
     host.wait_state("held", "none");
     host.wait_state("calm", "none");
+    host.wait_state("warned", "none");
     let left = host.take_down();
     assert!(left.problems.is_empty(), "left over: {:#?}\n{}", left.problems, host.controller_log());
     let figures = serde_json::json!({
+        "drift_alert_s": drift_alert, "drift_resolved_s": drift_resolved,
         "halt_alert_s": halt_alert, "halt_resolved_s": halt_resolved, "commit_alert_s": commit_alert,
     });
     println!("{figures}");

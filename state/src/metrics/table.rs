@@ -108,8 +108,8 @@ pub const FAMILIES: &[About] = &[
     about(
         "reeve_zone_differences",
         Gauge,
-        &["zone", "cause", "class"],
-        "Fields that differ, by cause (`change`, `drift`, `both`, `hostBoot`, `adopted`, `unfinished`) and class of field",
+        &["zone", "cause", "class", "handling"],
+        "Fields that differ, by cause (`change`, `drift`, `both`, `hostBoot`, `adopted`, `unfinished`), class of field, and what is done about it (`apply`; of drift `heal`, `warn`, `ignore`, `returning`)",
     ),
     about(
         "reeve_zone_restarts_total",

@@ -44,13 +44,23 @@ impl Zone {
         })
     }
 
-    /// How many fields differ, by cause and class of field.
-    pub fn counted(&self) -> BTreeMap<(Cause, &'static str), u32> {
+    /// How many fields differ, by cause, class of field, and what is done about them.
+    pub fn counted(&self) -> BTreeMap<(Cause, &'static str, &'static str), u32> {
         let mut counted = BTreeMap::new();
         for difference in &self.differences {
-            *counted.entry((difference.cause, class(&difference.field))).or_default() += 1;
+            *counted.entry((difference.cause, class(&difference.field), handling(difference))).or_default() += 1;
         }
         counted
+    }
+}
+
+/// What is done about a difference: as the manifest says of drift, `returning` where that was given up, and `apply` for what was
+/// committed.
+fn handling(difference: &Difference) -> &'static str {
+    match difference.handling {
+        _ if difference.returning => "returning",
+        Some(handling) => handling.as_str(),
+        None => "apply",
     }
 }
 
@@ -61,9 +71,12 @@ pub fn class(field: &str) -> &'static str {
         "state" => "state",
         "platform" | "zoneadmd" => "platform",
         "digest" | "source" | "record" | "labels" | "annotations" | "attr" => "manifest",
-        "fs" | "root" | "zonepath" => "fileSystems",
-        "net" | "hostname" => "network",
-        "device" => "devices",
+        "fs" | "root" | "zonepath" | "environment" => "fileSystems",
+        "net" | "hostname" | "routes" | "bridge" => "network",
+        "device" | "devices" => "devices",
+        "processes" => "processes",
+        "files" => "files",
+        "cgroup" => "limits",
         "security" => "security",
         "init" => "init",
         name if limits::FIELDS.iter().any(|(limit, _)| *limit == name) => "limits",
@@ -92,7 +105,8 @@ pub(super) fn add<'a>(out: &mut Out<'a>, input: &Input<'a>) {
         "reeve_zone_differences",
         zones().flat_map(|(name, zone)| {
             let differences = zone.counted().into_iter();
-            differences.map(move |((cause, class), count)| sample([name, cause.as_str(), class], count))
+            differences
+                .map(move |((cause, class, handling), count)| sample([name, cause.as_str(), class, handling], count))
         }),
     );
     out.family("reeve_zone_restarts_total", zones().map(|(name, zone)| sample([name], zone.status.restarts)));
