@@ -272,8 +272,14 @@ impl Compare<'_> {
     fn state(&self) -> Option<Difference> {
         let goal = self.wanted.goal();
         let recorded = self.recorded.map(|r| match r.state {
-            // The end of init is an event that leads to Ready (and the policy may halt then): no drift.
-            ZoneState::Running if self.facts.last_exit.is_some() && !self.facts.init.is_known() => ZoneState::Ready,
+            // The end of init is an event that leads to Ready (and the policy may halt then): no drift. How it ended may not be
+            // known yet; nothing else leads there.
+            ZoneState::Running
+                if !self.facts.init.is_known()
+                    && (self.facts.last_exit.is_some() || self.state == ZoneState::Ready) =>
+            {
+                ZoneState::Ready
+            }
             state => state,
         });
         (self.state != goal).then(|| {

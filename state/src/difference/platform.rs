@@ -59,6 +59,8 @@ fn holds(group: &str, was: Option<&String>, is: Option<&String>) -> bool {
         (_, was, is) if was == is => true,
         // Links and mounts that the zone's root made in its own namespaces.
         ("net" | "environment", None, Some(_)) => true,
+        // A cgroup goes with what was in it: that shows in the state.
+        ("cgroup", Some(_), None) => true,
         // It may take more away from itself, never less.
         ("environment", Some(was), Some(is)) => was.split(',').all(|word| is.split(',').any(|other| other == word)),
         // More addresses on a bridge are the host's own matter.
