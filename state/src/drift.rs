@@ -84,7 +84,8 @@ fn counted(field: &str) -> &str {
 impl DriftMemory {
     /// Whether a field drifted too often to be mended once more: `max` times in the hour before `now`.
     pub fn returns(&self, field: &str, max: u32, digest: &str, now: Timestamp) -> bool {
-        if self.digest.as_deref() != Some(digest) {
+        // Who kills the supervisor or the zone again and again is answered each time: without them nothing else can be kept.
+        if self.digest.as_deref() != Some(digest) || matches!(field, "state" | "zoneadmd") {
             return false;
         }
         let field = counted(field);
