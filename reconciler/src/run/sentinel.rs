@@ -28,6 +28,8 @@ use super::happening::Happening;
 use crate::observe::closer;
 use crate::places::Places;
 
+/// How long zoneadmd has to take down how init ended before the sentinel has the zone looked at.
+const AFTER_INIT: std::time::Duration = std::time::Duration::from_millis(250);
 /// Descriptors that watching one zone takes.
 const DESCRIPTORS: u64 = 3;
 /// Files of a cgroup whose writing is drift; the zone's own work writes others all the time.
@@ -325,6 +327,10 @@ fn mounts(zone: &str, zsched: i32, init: Option<i32>, tell: UnboundedSender<Happ
             .await;
         }
         drop(ears);
+        // How init ended is for zoneadmd to tell, which takes it down first: whoever looks before that knows no restart policy.
+        if init.is_some_and(|init| kernel::namespace_number(&init.to_string(), "mnt").is_none()) {
+            tokio::time::sleep(AFTER_INIT).await;
+        }
         let _ = tell.send(Happening::Stale { zone });
     });
     task.abort_handle()
