@@ -93,13 +93,12 @@ impl Quiet {
         let as_it_was = |zone: &String, witness: &Witness| {
             around.names.contains(zone) && !dead.contains(zone) && witness.holds(zone, &around)
         };
-        let still: BTreeSet<String> = self
+        let mut still: BTreeSet<String> = self
             .zones
             .iter()
             .filter(|(zone, witness)| as_it_was(zone, witness))
             .map(|(zone, _)| zone.clone())
             .collect();
-        let mut still = still;
         for zone in self.next(&still) {
             still.remove(&zone);
         }

@@ -67,9 +67,8 @@ impl DriftEvent {
             Some(other) => other.to_string(),
         };
         let what = format!("{}: {} > {}", self.field, short(&self.before), short(&self.after));
-        let who = self.who.as_ref().map(|who| format!(", by {who}")).unwrap_or_default();
         match self.reason.as_str() {
-            "DriftFound" => format!("{what} ({}{who})", self.handling.as_str()),
+            "DriftFound" => format!("{what} ({})", self.handling.as_str()),
             "DriftReturning" => format!("{what}: comes back too often, not mended any more (reeve retry mends it)"),
             _ => what,
         }

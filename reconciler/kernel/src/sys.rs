@@ -541,38 +541,6 @@ pub fn answer_call(listener: BorrowedFd<'_>, call: &HandedCall, errno: Option<Er
     unsafe { libc::ioctl(listener.as_raw_fd(), NOTIF_SEND, &raw const answer) };
 }
 
-/// capget(2): the effective capabilities of a process, over the user namespace that it is in.
-///
-/// # Errors
-/// ESRCH when there is no such process.
-pub fn effective_capabilities(pid: u32) -> Result<u64> {
-    let header: [u32; 2] = [0x2008_0522, pid];
-    let mut data = [0u32; 6];
-    // SAFETY: header and data have the layout of version 3 (two data elements) and outlive the call.
-    done(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) })
-        .at("capget", pid.to_string())?;
-    Ok(u64::from(data[0]) | u64::from(data[3]) << 32)
-}
-
-/// setrlimit(2) for the calling process.
-///
-/// # Errors
-/// EPERM when the hard limit would be raised.
-pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<()> {
-    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
-    // SAFETY: a plain struct that is only read.
-    done(c_long::from(unsafe { libc::setrlimit(resource, &limit) }))
-        .at("setrlimit", format!("{resource}, {soft}, {hard}"))
-}
-
-/// The hard limit of `resource` of the calling process.
-pub fn hard_limit(resource: u32) -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: a plain struct that is only written.
-    unsafe { libc::getrlimit(resource, &mut limit) };
-    limit.rlim_max
-}
-
 /// close_range(2): closes every descriptor from `first` up.
 pub fn close_from(first: u32) {
     // SAFETY: only for a process about to exec or to exit: no owner of these descriptors runs after it.

@@ -164,7 +164,7 @@ impl Sentinel {
         post.inodes.iter().for_each(|inode| drop(self.by_inode.remove(inode)));
     }
 
-    /// Half of the descriptors that this process may have are for everything else; witnesses of quiet zones have the other.
+    /// A quarter of the descriptors that this process may have are for this; witnesses of quiet zones have half.
     fn is_full(&self) -> bool {
         let limit = rustix::process::getrlimit(Resource::Nofile).current;
         limit.is_some_and(|limit| (self.posts.len() as u64 + 1) * DESCRIPTORS > limit / 4)
@@ -274,15 +274,8 @@ impl Sentinel {
         let (own, parent) = (std::process::id() as i32, format!("/{}/", self.places.cgroup()));
         let mut entered = Vec::new();
         for pid in pids.into_iter().filter(|pid| *pid != own) {
-            let name = pid.to_string();
-            let of = |kind| self.by_inode.get(&kernel::namespace_number(&name, kind)?);
-            let found: Vec<&(String, &str)> = ["mnt", "net", "pid"].into_iter().filter_map(of).collect();
-            let Some((zone, _)) = found.first() else { continue };
-            if kernel::is_below(&name, &parent) {
-                continue;
-            }
-            let inside = found.iter().filter(|(of, _)| of == zone).map(|(_, kind)| (*kind).to_owned()).collect();
-            entered.extend(kernel::describe(pid, inside).map(|stranger| (zone.clone(), closer::who(stranger))));
+            let Some((zone, inside)) = kernel::entered(pid, &self.by_inode, &parent) else { continue };
+            entered.extend(kernel::describe(pid, inside).map(|stranger| (zone, closer::who(stranger))));
         }
         (!entered.is_empty()).then_some(Noticed::Entered(entered))
     }

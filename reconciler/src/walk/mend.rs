@@ -193,12 +193,8 @@ fn mend_link_of_host(part: &str, wanted: &str) -> Result<()> {
     if part == "up" {
         return Ok(rtnl.set_up(bridge.ifindex)?);
     }
-    let there = rtnl.addresses(bridge.ifindex)?;
-    for (ip, prefix) in wanted.split_whitespace().filter_map(address) {
-        if !there.iter().any(|address| (address.ip, address.prefix) == (ip, prefix)) {
-            rtnl.add_address(bridge.ifindex, ip, prefix)?;
-        }
-    }
+    let wanted: Vec<(IpAddr, u8)> = wanted.split_whitespace().filter_map(address).collect();
+    mend::add_missing(&mut rtnl, bridge.ifindex, &wanted)?;
     Ok(())
 }
 

@@ -2,10 +2,11 @@
 //! namespace. Both are given up in the zone's user namespace, as the last thing before exec.
 
 use crate::application::seccomp;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::sys;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Capabilities that zone root keeps, all of them over the zone's own user namespace only. Numbers are of
 /// `linux/capability.h`.
@@ -72,7 +73,9 @@ pub fn give_up() -> Result<OwnedFd> {
             Err(errno) => return Err(Error::os("prctl", format!("PR_CAPBSET_DROP, {capability}"), errno)),
         }
     }
-    let hard = sys::hard_limit(libc::RLIMIT_NOFILE).min(OPEN_FILES.1);
-    sys::set_rlimit(libc::RLIMIT_NOFILE, OPEN_FILES.0.min(hard), hard)?;
+    let allowed = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let hard = allowed.min(OPEN_FILES.1);
+    let limit = Rlimit { current: Some(OPEN_FILES.0.min(hard)), maximum: Some(hard) };
+    setrlimit(Resource::Nofile, limit).at("setrlimit", format!("RLIMIT_NOFILE, {hard}"))?;
     sys::set_seccomp_listener(seccomp::of_environment())
 }

@@ -6,6 +6,8 @@ use crate::sys::{self, HandedCall};
 use crate::wire::EndOfInit;
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
+use rustix::process::Pid;
+use rustix::thread::CapabilitySet;
 
 const MAGIC: u32 = 0xfee1_dead;
 const MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
@@ -13,7 +15,6 @@ const RESTART: u32 = 0x0123_4567;
 const RESTART2: u32 = 0xA1B2_C3D4;
 const HALT: u32 = 0xCDEF_0123;
 const POWER_OFF: u32 = 0x4321_FEDC;
-const CAP_SYS_BOOT: u64 = 1 << 22;
 
 /// Hears one call. What the caller asks for of its zone, when it may and the zone is `running`; everybody else is refused.
 /// Who is not refused is left waiting: it ends with its application environment.
@@ -34,8 +35,10 @@ pub fn hear(listener: BorrowedFd<'_>, running: bool) -> Result<Option<EndOfInit>
 
 fn judge(call: &HandedCall) -> std::result::Result<EndOfInit, Errno> {
     let [magic, magic2, command, ..] = call.arguments.map(|argument| argument as u32);
-    let held = sys::effective_capabilities(call.pid).map_err(|_| Errno::PERM)?;
-    if held & CAP_SYS_BOOT == 0 {
+    // A process that is not to be seen from here has number 0, which would be the caller itself.
+    let pid = i32::try_from(call.pid).ok().and_then(Pid::from_raw).ok_or(Errno::PERM)?;
+    let held = rustix::thread::capabilities(Some(pid)).map_err(|_| Errno::PERM)?;
+    if !held.effective.contains(CapabilitySet::SYS_BOOT) {
         return Err(Errno::PERM);
     }
     if magic != MAGIC || !MAGIC2.contains(&magic2) {

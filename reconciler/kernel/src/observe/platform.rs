@@ -6,7 +6,7 @@ use super::host::unescape;
 use super::read::{self, numbers, value};
 use crate::error::{Error, Result};
 use crate::mount;
-use crate::netlink::Rtnl;
+use crate::netlink::{Address, Rtnl};
 use crate::platform::devices;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
@@ -180,17 +180,11 @@ fn links(rtnl: &mut Rtnl, target: &Target<'_>) -> Result<Vec<(String, String)>> 
     let mut out = Vec::new();
     for link in rtnl.links_in(namespace)?.into_iter().filter(|link| names.contains(&link.name)) {
         let field = |part: &str| format!("net.{}{part}", link.name);
-        let mut own: Vec<String> = addresses
-            .iter()
-            .filter(|address| address.ifindex == link.ifindex && !is_link_local(address.ip))
-            .map(|address| format!("{}/{}", address.ip, address.prefix))
-            .collect();
-        own.sort();
         out.push((field(""), link.kind.unwrap_or_default()));
         out.push((field(".up"), if link.up { "up" } else { "down" }.to_owned()));
         out.push((field(".mtu"), link.mtu.to_string()));
         out.push((field(".mac"), link.mac.map(|mac| hex(&mac)).unwrap_or_default()));
-        out.push((field(".addresses"), own.join(" ")));
+        out.push((field(".addresses"), in_words(&addresses, link.ifindex)));
     }
     Ok(out)
 }
@@ -199,9 +193,17 @@ fn hex(mac: &[u8]) -> String {
     mac.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 
-/// The kernel gives these by itself.
-fn is_link_local(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V6(ip) if ip.segments()[0] & 0xffc0 == 0xfe80)
+/// The addresses of one link, but those that the kernel gives by itself.
+fn in_words(addresses: &[Address], ifindex: u32) -> String {
+    let own = addresses.iter().filter(|address| address.ifindex == ifindex && !is_link_local(address.ip));
+    let mut own: Vec<String> = own.map(|address| format!("{}/{}", address.ip, address.prefix)).collect();
+    own.sort();
+    own.join(" ")
+}
+
+/// Whether the kernel gives such an address by itself.
+pub(crate) fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// The number that the zone's network namespace has in the host's, by one of its links.
@@ -250,14 +252,8 @@ fn bridges(rtnl: &mut Rtnl, target: &Target<'_>) -> Result<Vec<(String, String)>
             continue;
         }
         let addresses = rtnl.addresses(bridge.ifindex)?;
-        let mut own: Vec<String> = addresses
-            .iter()
-            .filter(|address| !is_link_local(address.ip))
-            .map(|address| format!("{}/{}", address.ip, address.prefix))
-            .collect();
-        own.sort();
         out.push((format!("bridge.{name}.up"), if bridge.up { "up" } else { "down" }.to_owned()));
-        out.push((format!("bridge.{name}.addresses"), own.join(" ")));
+        out.push((format!("bridge.{name}.addresses"), in_words(&addresses, bridge.ifindex)));
     }
     Ok(out)
 }
@@ -392,23 +388,20 @@ pub fn namespace_number(pid: &str, kind: &str) -> Option<u64> {
 /// Looks through all processes of the host for those that are at work in a zone and not of it. `parent` is the cgroup of all
 /// zones below the version 2 mount, with a `/` at both ends.
 pub fn strangers(homes: &BTreeMap<String, Home>, parent: &str) -> BTreeMap<String, Vec<Stranger>> {
-    let mut by_inode: BTreeMap<u64, (&str, &'static str)> = BTreeMap::new();
+    let mut by_inode: BTreeMap<u64, (String, &'static str)> = BTreeMap::new();
     for (zone, home) in homes {
-        by_inode.extend(home.namespaces.iter().map(|(kind, inode)| (*inode, (zone.as_str(), *kind))));
+        by_inode.extend(home.namespaces.iter().map(|(kind, inode)| (*inode, (zone.clone(), *kind))));
     }
     let mut out: BTreeMap<String, Vec<Stranger>> = BTreeMap::new();
     let own = std::process::id() as i32;
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let name = pid.to_string();
-        let of = |kind: &str| by_inode.get(&namespace_number(&name, kind)?).copied();
-        let found: Vec<(&str, &str)> = ["mnt", "net", "pid"].into_iter().filter_map(of).collect();
-        let Some((zone, _)) = found.first().copied() else { continue };
-        if pid == own || is_below(&name, parent) {
+        if pid == own {
             continue;
         }
-        let inside = found.iter().filter(|(of, _)| *of == zone).map(|(_, kind)| (*kind).to_owned()).collect();
-        out.entry(zone.to_owned()).or_default().extend(describe(pid, inside));
+        if let Some((zone, inside)) = entered(pid, &by_inode, parent) {
+            out.entry(zone).or_default().extend(describe(pid, inside));
+        }
     }
     for (zone, home) in homes {
         let found = intruders(&home.members);
@@ -417,6 +410,24 @@ pub fn strangers(homes: &BTreeMap<String, Home>, parent: &str) -> BTreeMap<Strin
         }
     }
     out
+}
+
+/// The zone whose namespaces a process is in without being of it, and which of them (`mnt`, `net`, `pid`). `namespaces` has those of
+/// all zones by inode; `parent` is as for [`strangers`].
+pub fn entered(
+    pid: i32,
+    namespaces: &BTreeMap<u64, (String, &'static str)>,
+    parent: &str,
+) -> Option<(String, Vec<String>)> {
+    let name = pid.to_string();
+    let of = |kind: &str| namespaces.get(&namespace_number(&name, kind)?);
+    let found: Vec<&(String, &str)> = ["mnt", "net", "pid"].into_iter().filter_map(of).collect();
+    let (zone, _) = found.first()?;
+    if is_below(&name, parent) {
+        return None;
+    }
+    let inside = found.iter().filter(|(of, _)| of == zone).map(|(_, kind)| (*kind).to_owned()).collect();
+    Some((zone.clone(), inside))
 }
 
 /// Most members of a cgroup that are asked after.

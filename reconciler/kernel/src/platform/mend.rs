@@ -3,8 +3,8 @@
 
 use crate::error::{Context, Error, Result};
 use crate::mount;
-use crate::netlink::{Rtnl, address::Route};
-use crate::observe::platform::{in_uts, open_dev};
+use crate::netlink::{Address, Rtnl, address::Route};
+use crate::observe::platform::{in_uts, is_link_local, open_dev};
 use crate::platform::namespaces::open_namespace;
 use crate::sys::{self, MountAttr, flags};
 use rustix::fd::{AsFd, BorrowedFd};
@@ -125,15 +125,8 @@ pub fn link(rtnl: &mut Rtnl, name: &str, part: &LinkPart) -> Result<()> {
         LinkPart::Mtu(mtu) => rtnl.set_mtu(found.ifindex, *mtu),
         LinkPart::Mac(mac) => rtnl.set_mac(found.ifindex, *mac),
         LinkPart::Addresses(wanted) => {
-            let there = rtnl.addresses(found.ifindex)?;
-            for (ip, prefix) in wanted {
-                if !there.iter().any(|address| (address.ip, address.prefix) == (*ip, *prefix)) {
-                    rtnl.add_address(found.ifindex, *ip, *prefix)?;
-                }
-            }
-            for address in there {
-                let own = matches!(address.ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-                if own || wanted.contains(&(address.ip, address.prefix)) {
+            for address in add_missing(rtnl, found.ifindex, wanted)? {
+                if is_link_local(address.ip) || wanted.contains(&(address.ip, address.prefix)) {
                     continue;
                 }
                 match rtnl.delete_address(&address) {
@@ -144,6 +137,20 @@ pub fn link(rtnl: &mut Rtnl, name: &str, part: &LinkPart) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Gives a link those of these addresses that it has not got, and returns those that it had.
+///
+/// # Errors
+/// What the kernel refuses.
+pub fn add_missing(rtnl: &mut Rtnl, ifindex: u32, wanted: &[(IpAddr, u8)]) -> Result<Vec<Address>> {
+    let there = rtnl.addresses(ifindex)?;
+    for (ip, prefix) in wanted {
+        if !there.iter().any(|address| (address.ip, address.prefix) == (*ip, *prefix)) {
+            rtnl.add_address(ifindex, *ip, *prefix)?;
+        }
+    }
+    Ok(there)
 }
 
 /// Makes `wanted` (router and link) the default routes, and no others.
