@@ -101,8 +101,9 @@ fn finish(mut host: Host, servers: &Servers, last: u8) {
         std::thread::sleep(Duration::from_millis(20));
     }
     let namespaces: BTreeSet<String> = kernel::namespaces_of(&host.cgroup());
-    host.end_controller(libc::SIGINT);
+    // Before the controller ends: with it goes its network namespace, and with that both ends of the link.
     servers.unplug(last);
+    host.end_controller(libc::SIGINT);
     let mut left = kernel::left_over(&host.cgroup(), host.folder(), &namespaces);
     // The controller keeps its cgroup for the zones to come; the link is the test's own, of the host made last.
     left.problems.retain(|problem| !problem.starts_with("cgroup ") && problem != "link eth0");
