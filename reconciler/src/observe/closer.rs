@@ -2,6 +2,8 @@
 //! state follows, so it is taken where drift is asked for: in the passes of `apply` and of the controller, in `plan`, `diff` and `drift`.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -12,6 +14,7 @@ use reeve_state::{Fact, ZoneFacts, ZoneState};
 use sha2::{Digest, Sha256};
 
 use super::Looker;
+use crate::error::{OnFile, Result};
 use crate::store::files;
 use crate::store::lock::start_time;
 
@@ -55,6 +58,13 @@ impl Looker {
             return;
         }
         (platform.looked, platform.fields) = (seen.looked, seen.fields);
+        if facts.links.why_unknown().is_some() {
+            // Which links there are to be looked at, and which bridges, is not known: nothing of them is missing.
+            for group in ["net", "bridge"] {
+                platform.looked.remove(group);
+                platform.fields.retain(|field, _| Platform::group(field) != group);
+            }
+        }
         let strangers = self.entered.lock().ok().and_then(|entered| entered.get(&facts.name).cloned());
         let strangers = strangers.unwrap_or_default().into_iter();
         platform.strangers = strangers.filter(|who| start_time(who.pid) == Some(who.start_time)).collect();
@@ -73,28 +83,18 @@ impl Looker {
 
     /// Modes, owners and contents of what is on disk.
     fn own_files(&self, facts: &ZoneFacts, platform: &mut Platform) {
-        let mut add = |field: &str, value: Option<String>| {
-            platform.looked.insert(Platform::group(field).to_owned());
-            platform.fields.extend(value.map(|value| (field.to_owned(), value)));
-        };
-        if let Some(zonepath) = facts.zonepath.as_deref().map(Path::new) {
-            for (field, path) in [("zonepath", zonepath.to_owned()), ("zonepath.root", zonepath.join("root"))] {
-                let found = std::fs::symlink_metadata(&path).ok();
-                add(&format!("{field}.mode"), found.as_ref().map(|found| format!("{:04o}", found.mode() & 0o7777)));
-                add(&format!("{field}.owner"), found.map(|found| format!("{}:{}", found.uid(), found.gid())));
+        let mut take = |group: &str, read: Result<Vec<(String, String)>>| {
+            // What could not be read is not compared: it is not missing.
+            if let Ok(fields) = read {
+                platform.looked.insert(group.to_owned());
+                platform.fields.extend(fields);
             }
+        };
+        if let Some(zonepath) = facts.zonepath.as_deref() {
+            take("zonepath", zonepath_fields(Path::new(zonepath)));
         }
-        let (state, run) = (self.places.zone_state(&facts.name), self.places.zone_run(&facts.name));
-        add("files.state", access(&state));
-        if facts.zsched.is_known() {
-            add("files.run", access(&run));
-        }
-        for name in ["zone.json", "installed.json"] {
-            let path = state.join(name);
-            let content = files::read(&path).ok().flatten();
-            let value = content.and_then(|content| Some(format!("{} {}", digest(&content), access(&path)?)));
-            add(&format!("files.{name}"), value);
-        }
+        let run = facts.zsched.is_known().then(|| self.places.zone_run(&facts.name));
+        take("files", file_fields(&self.places.zone_state(&facts.name), run.as_deref()));
     }
 
     /// Looks through the processes of the host for those that entered one of these zones, and keeps what it found. Says which
@@ -164,10 +164,46 @@ pub fn who(stranger: Stranger) -> Who {
     Who { pid, start_time, comm, uid, login_uid, inside }
 }
 
+/// Modes and owners of the zonepath and the root in it.
+fn zonepath_fields(zonepath: &Path) -> Result<Vec<(String, String)>> {
+    let mut out = Vec::new();
+    for (field, path) in [("zonepath", zonepath.to_owned()), ("zonepath.root", zonepath.join("root"))] {
+        let Some(found) = status(&path)? else { continue };
+        out.push((format!("{field}.mode"), format!("{:04o}", found.mode() & 0o7777)));
+        out.push((format!("{field}.owner"), format!("{}:{}", found.uid(), found.gid())));
+    }
+    Ok(out)
+}
+
+/// Modes and owners of the zone's folders, and what Reeve's own files in them are.
+fn file_fields(state: &Path, run: Option<&Path>) -> Result<Vec<(String, String)>> {
+    let mut out = Vec::new();
+    for (name, folder) in [("state", Some(state)), ("run", run)] {
+        let Some(folder) = folder else { continue };
+        out.extend(access(folder)?.map(|access| (format!("files.{name}"), access)));
+    }
+    for name in ["zone.json", "installed.json"] {
+        let path = state.join(name);
+        if let (Some(content), Some(access)) = (files::read(&path)?, access(&path)?) {
+            out.push((format!("files.{name}"), format!("{} {access}", digest(&content))));
+        }
+    }
+    Ok(out)
+}
+
+/// What stat(2) says of a path itself; none where nothing is there.
+fn status(path: &Path) -> Result<Option<Metadata>> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).on("stat", path),
+    }
+}
+
 /// Mode and owner of a file in words; none where it is not there.
-fn access(path: &Path) -> Option<String> {
-    let found = std::fs::symlink_metadata(path).ok()?;
-    Some(format!("{:04o} {}:{}", found.mode() & 0o7777, found.uid(), found.gid()))
+fn access(path: &Path) -> Result<Option<String>> {
+    let words = |found: Metadata| format!("{:04o} {}:{}", found.mode() & 0o7777, found.uid(), found.gid());
+    Ok(status(path)?.map(words))
 }
 
 fn digest(content: &[u8]) -> String {

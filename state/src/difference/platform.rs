@@ -22,7 +22,7 @@ pub(super) fn otherwise(before: &Platform, now: &Platform, up: bool) -> Vec<Othe
     for name in names {
         let group = Platform::group(name);
         let both = before.looked.contains(group) && now.looked.contains(group);
-        if !both || !(up || matches!(group, "zonepath" | "files")) {
+        if !both || !(up || group == "files") {
             continue;
         }
         let (was, is) = (before.fields.get(name), now.fields.get(name));
@@ -66,6 +66,8 @@ fn holds(group: &str, was: Option<&String>, is: Option<&String>) -> bool {
         // More addresses on a bridge are the host's own matter.
         ("bridge", Some(was), Some(is)) => was.split(' ').all(|word| is.split(' ').any(|other| other == word)),
         ("bridge", None, Some(_)) => true,
+        // Without a link that is a port of it, nobody looked at it: that shows in the link.
+        ("bridge", Some(_), None) => true,
         _ => false,
     }
 }

@@ -425,7 +425,7 @@ impl Subject<'_> {
                 out.push(Work::Live(step_name::REPAIR_LINKS));
             }
         }
-        let on_disk = |d: &Difference| matches!(Platform::group(&d.field), "zonepath" | "files");
+        let on_disk = |d: &Difference| Platform::group(&d.field) == "files";
         let mendable = |d: &Difference| d.is_of_platform() && d.price == Price::Live && (up || on_disk(d));
         if height(course.bottom) >= 2 && any(&mendable) {
             out.push(Work::Live(step_name::MEND));

@@ -161,7 +161,7 @@ fn plain(text: &str) -> String {
 
 fn bounded(path: &str) -> Result<Vec<u8>> {
     use std::io::Read;
-    let os = |error: std::io::Error| Error::new("read", path, error.to_string());
+    let os = |error: std::io::Error| Error::os("read", path, Errno::from_io_error(&error).unwrap_or(Errno::IO));
     let mut text = Vec::new();
     let file = std::fs::File::open(path).map_err(os)?;
     file.take(MOUNTS_MAX as u64 + 1).read_to_end(&mut text).map_err(os)?;
@@ -226,8 +226,11 @@ fn routes(target: &Target<'_>) -> Result<Vec<(String, String)>> {
         let gateway = u32::from_str_radix(gateway, 16).map(u32::from_be).map(Ipv4Addr::from);
         found.extend(gateway.map(|gateway| format!("{gateway} dev {link}")));
     }
-    // A kernel without IPv6 has no such file.
-    let six = bounded(&format!("/proc/{}/net/ipv6_route", target.zsched)).unwrap_or_default();
+    let six = match bounded(&format!("/proc/{}/net/ipv6_route", target.zsched)) {
+        // A kernel without IPv6 has no such file, and without routes it is empty.
+        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => Vec::new(),
+        read => read?,
+    };
     for line in String::from_utf8_lossy(&six).lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [to, "00", _, _, gateway, _, _, _, flags, link] = words[..] else { continue };
@@ -291,21 +294,29 @@ fn nodes(zsched: i32) -> Result<Vec<(String, String)>> {
     }
     // The console is a mount, and told of as one.
     names.remove("console");
-    Ok(names.into_iter().filter_map(|name| Some((format!("devices.{name}"), node(dev.as_fd(), &name)?))).collect())
+    let mut out = Vec::new();
+    for name in names {
+        out.extend(node(dev.as_fd(), &name)?.map(|node| (format!("devices.{name}"), node)));
+    }
+    Ok(out)
 }
 
-/// A node in words, e.g. `c 1:3 0666 100000:100000`.
-fn node(dev: BorrowedFd<'_>, name: &str) -> Option<String> {
-    let found = rustix::fs::statat(dev, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+/// A node in words, e.g. `c 1:3 0666 100000:100000`; none where there is none.
+fn node(dev: BorrowedFd<'_>, name: &str) -> Result<Option<String>> {
+    let found = match rustix::fs::statat(dev, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) => found,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(Error::os("fstatat", format!("/dev/{name}"), errno)),
+    };
     let kind = match FileType::from_raw_mode(found.st_mode) {
         FileType::CharacterDevice => "c",
         FileType::BlockDevice => "b",
-        _ => return Some("no device".to_owned()),
+        _ => return Ok(Some("no device".to_owned())),
     };
     let (major, minor) = (rustix::fs::major(found.st_rdev), rustix::fs::minor(found.st_rdev));
     let mut text = String::new();
     let _ = write!(text, "{kind} {major}:{minor} {:04o} {}:{}", found.st_mode & 0o7777, found.st_uid, found.st_gid);
-    Some(text)
+    Ok(Some(text))
 }
 
 /// The host name in the UTS namespace of a process.
