@@ -311,9 +311,14 @@ impl Walk<'_> {
     /// Records that the zone was seen in this state after a finished step, and keeps what is to be remembered.
     fn commit(&mut self, state: ZoneState) -> Result<()> {
         if let Some(recorded) = &mut self.recorded {
+            let zone_id = self.facts.zone_id.filter(|_| state.is_active());
+            if recorded.zone_id != zone_id {
+                // It was of another platform. What this one is like is noted when the walk is over.
+                recorded.platform = None;
+            }
             recorded.state = state;
             recorded.boot_id = self.host.boot_id().to_owned();
-            recorded.zone_id = self.facts.zone_id.filter(|_| state.is_active());
+            recorded.zone_id = zone_id;
             recorded.at = crate::store::now();
         }
         self.memory.recorded = self.recorded.clone();

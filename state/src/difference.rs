@@ -42,6 +42,15 @@ pub struct Recorded {
     pub platform: Option<Platform>,
 }
 
+impl Recorded {
+    /// What the platform was like, where that can be compared with a zone in `state`: not where it was up then and is down now, or the
+    /// other way round, as after a walk whose end nobody could record.
+    pub fn platform_in(&self, state: ZoneState) -> Option<&Platform> {
+        let up = |state| matches!(state, ZoneState::Ready | ZoneState::Running);
+        self.platform.as_ref().filter(|_| up(self.state) == up(state))
+    }
+}
+
 /// Where a difference comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -375,7 +384,7 @@ impl Compare<'_> {
     /// What is otherwise on the platform than when it had come up. Where a walk did not finish, that is not known.
     fn platform(&self, out: &mut Vec<Difference>) {
         let Some(recorded) = self.recorded.filter(|r| r.boot_id == self.boot_id) else { return };
-        let (Some(before), Some(now)) = (&recorded.platform, &self.facts.platform) else { return };
+        let (Some(before), Some(now)) = (recorded.platform_in(self.state), &self.facts.platform) else { return };
         if before.fields == now.fields && now.strangers.is_empty() || self.facts.unfinished().is_some() {
             return;
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use reeve_kernel::observe::platform as kernel;
-use reeve_state::difference::Difference;
+use reeve_state::difference::{Difference, Recorded};
 use reeve_state::drift::DriftEvent;
 use reeve_state::observed::{Platform, Who};
 use reeve_state::{ZoneFacts, ZoneState};
@@ -35,17 +35,23 @@ impl Engine {
         let remembered = self.world.memories.get(zone);
         let quiet = remembered.is_none_or(|memory| memory.policy.drift.found.is_empty());
         let recorded = self.world.recorded.get(zone);
-        // A zone that was taken over as it was: what it is like now is how it is to be.
-        let first = facts.platform.as_ref().filter(|_| {
-            recorded.is_some_and(|recorded| recorded.platform.is_none() && recorded.boot_id == self.world.facts.boot_id)
+        // A zone that was taken over as it was, or came up by a walk whose end nobody could record: what it is like now is how it is
+        // to be.
+        let of_now = recorded.filter(|recorded| recorded.boot_id == self.world.facts.boot_id);
+        let came_up = self.world.state(zone).filter(|state| {
+            let up = |state| matches!(state, ZoneState::Ready | ZoneState::Running);
+            up(*state) && of_now.is_some_and(|recorded| !up(recorded.state))
         });
+        let unrecorded = of_now.is_some_and(|recorded| recorded.platform.is_none());
+        let first = facts.platform.as_ref().filter(|_| unrecorded || came_up.is_some());
         if quiet && first.is_none() && !plan.differences.iter().any(Difference::is_drift) {
             return;
         }
         let mut memory = self.world.seen(zone).memory;
         if let (Some(first), Some(recorded)) = (first, recorded) {
-            let mut recorded = recorded.clone();
-            recorded.platform = Some(Platform { strangers: Vec::new(), ..first.clone() });
+            let platform = Some(Platform { strangers: Vec::new(), ..first.clone() });
+            let state = came_up.unwrap_or(recorded.state);
+            let recorded = Recorded { platform, state, ..recorded.clone() };
             memory.recorded = Some(recorded);
         }
         let mending = self.zones.get_mut(zone).map(|entry| std::mem::take(&mut entry.mending)).unwrap_or_default();

@@ -76,7 +76,9 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Without a record it was not frozen when it came.
     fn thaw(&self, part: &str, wanted: &str) -> Result<()> {
+        let wanted = if wanted.is_empty() { "0" } else { wanted };
         let mut path = self.host.places().zone_cgroup(&self.plan.name)?;
         match part {
             "zsched.freeze" => path.push("zsched"),

@@ -61,6 +61,8 @@ fn holds(group: &str, was: Option<&String>, is: Option<&String>) -> bool {
         ("net" | "environment", None, Some(_)) => true,
         // A cgroup goes with what was in it: that shows in the state.
         ("cgroup", Some(_), None) => true,
+        // One that came since is as it was made.
+        ("cgroup", None, Some(is)) => is == "0",
         // It may take more away from itself, never less.
         ("environment", Some(was), Some(is)) => was.split(',').all(|word| is.split(',').any(|other| other == word)),
         // More addresses on a bridge are the host's own matter.

@@ -82,13 +82,15 @@ pub fn detach(zsched: i32, point: &str) -> Result<()> {
 fn in_mounts(pid: i32, f: impl FnOnce(BorrowedFd<'_>) -> Result<()> + Send) -> Result<()> {
     let namespace = open_namespace(pid, "mnt")?;
     std::thread::scope(|scope| {
-        let run = scope.spawn(|| {
+        let run = || {
             sys::unshare(flags::FS)?;
             sys::setns(namespace.as_fd(), flags::NEWNS)?;
             let root = mount::open_in(CWD, "/")?;
             f(root.as_fd())
-        });
-        run.join().unwrap_or_else(|_| Err(Error::new("thread", "", "ended in the middle")))
+        };
+        let builder = std::thread::Builder::new().name("mounts".to_owned());
+        let thread = builder.spawn_scoped(scope, run).map_err(|error| Error::new("clone", "", error.to_string()))?;
+        thread.join().unwrap_or_else(|_| Err(Error::new("thread", "", "ended in the middle")))
     })
 }
 
