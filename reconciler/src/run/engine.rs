@@ -83,6 +83,8 @@ pub struct Engine {
     pub(super) passes: u64,
     pub(super) since: reeve_state::Timestamp,
     pub(super) followers: Vec<Follower>,
+    /// Who waits for a look at the repository.
+    pub(super) waiting: Vec<UnboundedSender<Tell>>,
     pub(super) listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>,
     /// What tells that zones drift; none for who works once and leaves.
     pub(super) sentinel: Option<Sentinel>,
@@ -130,6 +132,7 @@ impl Engine {
             passes: 0,
             since: crate::store::now(),
             followers: Vec::new(),
+            waiting: Vec::new(),
             listeners,
             sentinel: None,
             checks: BTreeMap::new(),
@@ -192,6 +195,7 @@ impl Engine {
                 self.reload(&feed).await;
                 continue;
             }
+            self.answer_waiting();
             self.serve_followers();
             self.put_up_work();
             self.publish_if_due().await;

@@ -134,8 +134,14 @@ impl Engine {
             self.want(in_force).await;
         }
         self.tell_source(&before, &status);
-        for tell in asked {
-            let _ = tell.send(Tell::Source(Box::new(status.clone())));
+        self.waiting.extend(asked);
+    }
+
+    /// Answers those who wait for a look at the repository. After the pass that takes in what it came to, so that what zones say of
+    /// themselves is about that commit.
+    pub(super) fn answer_waiting(&mut self) {
+        for tell in std::mem::take(&mut self.waiting) {
+            let _ = tell.send(Tell::Source(Box::new(self.source.clone().unwrap_or_default())));
         }
     }
 
