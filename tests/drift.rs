@@ -460,3 +460,49 @@ fn what_comes_back_too_often_stops_being_mended_until_somebody_says_so() {
     let left = host.take_down();
     assert!(left.problems.is_empty(), "left over: {:#?}\n{}", left.problems, host.controller_log());
 }
+
+#[test]
+fn drift_waits_at_its_gate_for_somebody_who_approves_exactly_that() {
+    let mut bed = bed("drift-gate");
+    bed.zone("g", 14, "approval: {drift: {from: live}}");
+    bed.host.start_controller();
+    bed.wait_steady("g");
+    std::thread::sleep(Duration::from_millis(500));
+    let make = Sh("nsenter -t $Z -u hostname other");
+    let pending = |status: &Value| status["pending"]["digest"].as_str().map(str::to_owned);
+    bed.make("g", &make);
+    let (status, _) = bed.host.wait("g", "waiting", |status| pending(status).is_some());
+    assert_eq!(condition(&status, "Converged").expect("Converged")["reason"], "Drifted", "{status:#}");
+    assert_eq!(
+        condition(&status, "AwaitingConfirmation").expect("a person is needed")["reason"],
+        "DriftApprovalRequired"
+    );
+    let told = bed.host.ok(&["describe", "g"]);
+    assert!(told.contains("Drift:") && told.contains("waiting") && told.contains("reeve approve zone"), "{told}");
+    let drifted = bed.drifted("g");
+    assert_eq!((drifted.len(), &drifted[0]["waiting"]), (1, &Value::Bool(true)), "{drifted:?}");
+    // A zone without its supervisor is taken over at once all the same.
+    bed.make("g", &Sh("kill -9 $A"));
+    bed.host.wait("g", "adopted", |now| now["zoneadmdPid"].is_i64() && now["zoneadmdPid"] != status["zoneadmdPid"]);
+    let first = pending(&status).expect("a digest");
+    // Another value is not what was looked at.
+    bed.make("g", &Sh("nsenter -t $Z -u hostname third"));
+    bed.host.wait("g", "another", |status| pending(status).is_some_and(|digest| digest != first));
+    bed.host.ok(&["approve", "zone", "g", &first]);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(bed.drifted("g")[0]["observed"], "third", "it was mended by an approval of something else");
+    let since = now();
+    bed.host.ok(&["approve", "zone", "g"]);
+    bed.wait_event("g", "hostname", "DriftMended", since, "hostname");
+    bed.wait_steady("g");
+    // What was approved is spent: the same again waits again.
+    bed.make("g", &Sh("nsenter -t $Z -u hostname third"));
+    bed.host.wait("g", "waiting again", |status| pending(status).is_some());
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(bed.drifted("g")[0]["waiting"], true);
+    bed.make("g", &Sh("nsenter -t $Z -u hostname g"));
+    bed.wait_steady("g");
+    let Bed { ref mut host, .. } = bed;
+    let left = host.take_down();
+    assert!(left.problems.is_empty(), "left over: {:#?}\n{}", left.problems, host.controller_log());
+}

@@ -18,12 +18,17 @@ fn init_that_ends_by_itself_leaves_ready_and_the_policy_decides() {
     host.zone("never", "running", &once("never", "exit 3"));
     host.zone("on-failure", "running", &once("on-failure", "exit 0"));
     host.zone("flapping", "running", &once("always", "exit 1"));
+    let limits = "  crashLoop: {giveUpAfter: 3, backoff: 10ms}\n";
+    host.zone("limited", "running", &(once("always", "exit 1") + limits));
     host.start_controller();
     for zone in ["never", "on-failure"] {
         let status = host.wait(zone, "stayed", |status| reason(status) == "InitExited").0;
         assert_eq!(status["state"], "ready", "{status:#}");
         assert!(!status["zschedPid"].is_null() && status["initPid"].is_null(), "the platform stays: {status:#}");
     }
+    // As the manifest says, and not as it is by default: the third end in a row is the last.
+    let limited = host.wait("limited", "given up", |status| reason(status) == "GaveUp").0;
+    assert_eq!(limited["restarts"], 2, "{limited:#}");
     let status = host.wait("flapping", "given up", |status| reason(status) == "GaveUp").0;
     assert_eq!(status["state"], "ready");
     assert!(status["conditions"].to_string().contains("Stalled"), "a person is needed: {status:#}");

@@ -2,7 +2,9 @@
 
 use reeve_schema::manifest::Handling;
 use reeve_state::Timestamp;
+use reeve_state::approval;
 use reeve_state::difference::{Difference, Price, differences};
+use reeve_state::drift::DriftMemory;
 use reeve_state::observed::Who;
 use reeve_state::wanted::{self, Wanted};
 use serde::Serialize;
@@ -10,7 +12,7 @@ use serde_json::Value;
 
 use crate::host::Host;
 use crate::observe::closer::Resident;
-use crate::store::zone::Memory;
+use crate::store::approvals;
 
 /// A field of a zone that drifted.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,18 +32,22 @@ pub struct Drifted {
     pub handling: Handling,
     /// It came back too often, and is not mended any more.
     pub returning: bool,
+    /// It waits for approval, or for a window.
+    pub waiting: bool,
     /// When a pass saw it first; none where none did yet.
     pub since: Option<Timestamp>,
     /// Who did it; none where the kernel cannot tell.
     pub who: Option<Who>,
 }
 
-/// Looks at the host and says what drifted, by zone and field. Takes no lock and changes nothing.
-pub fn drifted(host: &Host) -> Vec<Drifted> {
+/// Looks at the host and says what drifted of these zones (none: of all), by zone and field. Takes no lock and changes nothing.
+pub fn drifted(host: &Host, zones: &[String]) -> Vec<Drifted> {
     let mut seen = host.looker().host(&mut std::iter::empty());
     host.looker().strangers(&Resident::all(seen.facts.zones.values()));
+    let (approvals, now) = (approvals::all(host.places()), crate::store::now());
     let mut out = Vec::new();
-    for (zone, facts) in &mut seen.facts.zones {
+    let asked_for = |zone: &String| zones.is_empty() || zones.contains(zone);
+    for (zone, facts) in seen.facts.zones.iter_mut().filter(|(zone, _)| asked_for(zone)) {
         let Some(recorded) = seen.recorded.get(zone) else { continue };
         host.looker().closer(facts);
         let mut wanted = Wanted {
@@ -58,20 +64,20 @@ pub fn drifted(host: &Host) -> Vec<Drifted> {
             manifest["spec"]["state"] = serde_json::to_value(recorded.state).unwrap_or_default();
             wanted.manifest = manifest.into();
         }
-        let memory = seen.memories.get(zone).cloned().unwrap_or_default();
-        let found = differences(&wanted, Some(recorded), facts, &seen.facts.boot_id);
-        out.extend(found.into_iter().filter(Difference::is_drift).map(|one| drift_of(zone, one, &memory, &wanted)));
+        let remembered = seen.memories.get(zone).map(|memory| memory.policy.drift.clone()).unwrap_or_default();
+        let mut found = differences(&wanted, Some(recorded), facts, &seen.facts.boot_id);
+        found.retain(Difference::is_drift);
+        let max = wanted::drift(&wanted.manifest).max_per_hour;
+        for one in found.iter_mut().filter(|one| one.handling == Some(Handling::Heal)) {
+            one.returning = remembered.returns(&one.field, max, &wanted.digest, now);
+        }
+        approval::gate_of_drift(zone, Some(recorded), &wanted, &approvals, now, &mut found);
+        out.extend(found.into_iter().map(|one| drift_of(zone, one, &remembered)));
     }
     out
 }
 
-fn drift_of(zone: &str, one: Difference, memory: &Memory, wanted: &Wanted) -> Drifted {
-    let drift = wanted::drift(&wanted.manifest);
-    let remembered = &memory.policy.drift;
-    let handling = one.handling.unwrap_or_default();
-    let now = crate::store::now();
-    let returning =
-        handling == Handling::Heal && remembered.returns(&one.field, drift.max_per_hour, &wanted.digest, now);
+fn drift_of(zone: &str, one: Difference, remembered: &DriftMemory) -> Drifted {
     Drifted {
         zone: zone.to_owned(),
         since: remembered.found.get(&one.field).map(|found| found.since),
@@ -79,8 +85,9 @@ fn drift_of(zone: &str, one: Difference, memory: &Memory, wanted: &Wanted) -> Dr
         recorded: one.recorded,
         observed: one.observed,
         price: one.price,
-        handling,
-        returning,
+        handling: one.handling.unwrap_or_default(),
+        returning: one.returning,
+        waiting: one.waiting,
         who: one.who,
     }
 }

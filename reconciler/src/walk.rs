@@ -18,7 +18,7 @@ use reeve_state::plan::{Action, Step, ZonePlan};
 use reeve_state::restart::{ExitKind, ExitReport};
 use reeve_state::status::{DONE, HistoryEntry, Outcome};
 use reeve_state::suspension::Suspension;
-use reeve_state::{Fact, Transition, ZoneFacts, ZoneState, lifecycle};
+use reeve_state::{Fact, Transition, ZoneFacts, ZoneState, lifecycle, wanted};
 
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -420,7 +420,9 @@ pub fn note_end(memory: &mut Memory, environment: u32, end: &EndOfInit) -> bool 
         EndOfInit::PoweroffInside => ExitKind::PoweroffInside,
     };
     let report = ExitReport { kind, at: crate::store::now(), environment };
-    memory.policy.restarts = memory.policy.restarts.noted(report);
+    let manifest = memory.recorded.as_ref().map(|recorded| recorded.manifest.as_ref());
+    let limits = manifest.map(wanted::crash_loop).unwrap_or_default();
+    memory.policy.restarts = memory.policy.restarts.noted(report, limits);
     true
 }
 

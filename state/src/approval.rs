@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::difference::{Price, Recorded, fields, price_of};
+use crate::difference::{Cause, Difference, Price, Recorded, fields, price_of};
 use crate::lifecycle::ZoneState;
 use crate::time::Timestamp;
 use crate::wanted::{self, Wanted};
@@ -64,6 +64,9 @@ pub struct Change {
     pub price: Price,
     /// The fields that change; `manifest` where that is gone.
     pub fields: Vec<String>,
+    /// Whether it is no change of the manifest, but drift that is to be put right.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drift: bool,
 }
 
 /// What a gate says to a change.
@@ -83,15 +86,17 @@ pub enum Gated {
 /// The digest of the change from what is recorded to what is wanted. Both are named by the digests of their manifests, so
 /// that it can be had from the manifests alone; a secret of which only the value changed by the digest of that.
 pub fn digest(zone: &str, recorded: Option<&Recorded>, wanted: Option<&Wanted>) -> String {
+    let recorded = recorded.map_or("none", |recorded| recorded.digest.as_str());
+    let wanted = wanted.map_or("none", |wanted| wanted.digest.as_str());
+    digest_of(["reeve.dev/v1alpha1 change", zone, recorded, wanted].into_iter())
+}
+
+fn digest_of<'t>(lines: impl Iterator<Item = &'t str>) -> String {
     let mut sha = Sha256::new();
-    let mut add = |text: &str| {
-        sha.update(text.as_bytes());
+    for line in lines {
+        sha.update(line.as_bytes());
         sha.update(b"\n");
-    };
-    add("reeve.dev/v1alpha1 change");
-    add(zone);
-    add(recorded.map_or("none", |recorded| &recorded.digest));
-    add(wanted.map_or("none", |wanted| &wanted.digest));
+    }
     let hex: String = sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }
@@ -102,7 +107,7 @@ pub fn change(zone: &str, recorded: &Recorded, wanted: Option<&Wanted>) -> Optio
         Some(wanted) => changed(recorded, wanted)?,
         None => (vec!["manifest".to_owned()], price_of_going(recorded)),
     };
-    Some(Change { digest: digest(zone, Some(recorded), wanted), price, fields })
+    Some(Change { digest: digest(zone, Some(recorded), wanted), price, fields, drift: false })
 }
 
 fn changed(recorded: &Recorded, wanted: &Wanted) -> Option<(Vec<String>, Price)> {
@@ -147,6 +152,64 @@ fn price_of_going(recorded: &Recorded) -> Price {
         Deletion::Halt => price_of_state(recorded.state, ZoneState::Installed),
         Deletion::Delete => Price::Reinstall,
     }
+}
+
+/// Whether a difference comes to this gate of drift: drift that would be healed, of its price or more. A zone without its supervisor
+/// can neither be kept nor be asked, so that one is always brought back.
+fn is_at_gate(one: &Difference, gate: Gate) -> bool {
+    one.cause == Cause::Drift
+        && one.is_acted_on()
+        && one.field != "zoneadmd"
+        && price_of_mending(one) >= from(gate.from)
+}
+
+/// What putting a drift right costs. That of `state` is what the way down to where it was costs.
+fn price_of_mending(one: &Difference) -> Price {
+    let state = |value: &Option<Value>| serde_json::from_value::<ZoneState>(value.clone()?).ok();
+    match (one.field.as_str(), state(&one.observed), state(&one.desired)) {
+        ("state", Some(from), Some(to)) => price_of_state(from, to),
+        _ => one.price,
+    }
+}
+
+/// What the gate of drift says to what would be healed, where there is a gate and something comes to it. What waits is marked as
+/// waiting.
+pub fn gate_of_drift(
+    zone: &str,
+    recorded: Option<&Recorded>,
+    wanted: &Wanted,
+    approvals: &Approvals,
+    now: Timestamp,
+    differences: &mut [Difference],
+) -> Option<(Change, Gated)> {
+    let approval = wanted::approval(&wanted.manifest)?;
+    let gate = approval.drift?;
+    let change = drift_at_gate(zone, recorded, gate, differences)?;
+    let gated = ask(&approval, gate, change.price, approvals.has(&change.digest), now);
+    if gated != Gated::Open {
+        differences.iter_mut().filter(|one| is_at_gate(one, gate)).for_each(|one| one.waiting = true);
+    }
+    Some((change, gated))
+}
+
+/// What is approved where the drift that comes to this gate is to be put right: each field from what is seen to what is recorded, and
+/// no other. None where nothing comes to it.
+pub fn drift_at_gate(
+    zone: &str,
+    recorded: Option<&Recorded>,
+    gate: Gate,
+    differences: &[Difference],
+) -> Option<Change> {
+    let drifts: Vec<&Difference> = differences.iter().filter(|one| is_at_gate(one, gate)).collect();
+    let price = drifts.iter().map(|one| price_of_mending(one)).max()?;
+    let shown = |value: &Option<Value>| value.as_ref().map_or_else(|| "none".to_owned(), Value::to_string);
+    let mut lines = vec!["reeve.dev/v1alpha1 drift".to_owned(), zone.to_owned()];
+    lines.push(recorded.map_or("none", |recorded| &recorded.digest).to_owned());
+    for one in &drifts {
+        lines.extend([one.field.clone(), shown(&one.observed), shown(&one.recorded)]);
+    }
+    let digest = digest_of(lines.iter().map(String::as_str));
+    Some(Change { digest, price, fields: drifts.iter().map(|one| one.field.clone()).collect(), drift: true })
 }
 
 /// What the gates of changes say: that of the manifest that the zone was made from and that of the new one, so that a change

@@ -121,6 +121,9 @@ pub struct Difference {
     /// It came back too often and is not mended any more.
     #[serde(default, skip_serializing_if = "is_false")]
     pub returning: bool,
+    /// It waits at the gate of drift (`approval.drift`) and is not mended yet.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub waiting: bool,
     /// Who did it, where the kernel can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<Who>,
@@ -140,7 +143,18 @@ impl Difference {
         price: Price,
     ) -> Self {
         let field = field.into();
-        Self { field, recorded, desired, observed, cause, price, handling: None, returning: false, who: None }
+        Self {
+            field,
+            recorded,
+            desired,
+            observed,
+            cause,
+            price,
+            handling: None,
+            returning: false,
+            waiting: false,
+            who: None,
+        }
     }
 
     /// Whether somebody changed something on the host.
@@ -148,9 +162,20 @@ impl Difference {
         matches!(self.cause, Cause::Drift | Cause::Both)
     }
 
-    /// Whether it is put right; drift that is only told of, ignored or came back too often is not.
+    /// Whether it is put right; drift that is only told of, ignored, came back too often or waits is not.
     pub fn is_acted_on(&self) -> bool {
-        !self.returning && self.handling.is_none_or(|handling| handling == Handling::Heal)
+        !self.returning && !self.waiting && self.handling.is_none_or(|handling| handling == Handling::Heal)
+    }
+
+    /// What is done about it, in a word: `apply` of what was committed; of drift `heal`, `warn` and `ignore` as the manifest says,
+    /// `returning` where it came back too often, `waiting` where it waits for approval or a window.
+    pub fn handled(&self) -> &'static str {
+        match self.handling {
+            _ if self.returning => "returning",
+            _ if self.waiting => "waiting",
+            Some(handling) => handling.as_str(),
+            None => "apply",
+        }
     }
 
     /// Whether it is drift that somebody is to be told of.

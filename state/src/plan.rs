@@ -173,7 +173,12 @@ impl Hold {
         )
     }
 
-    /// The change of the manifest that waits, where the zone is kept as it is recorded.
+    /// Whether a change of the manifest waits, so that the zone is kept as it is recorded.
+    pub fn keeps_back(&self) -> bool {
+        self.change().is_some_and(|change| !change.drift)
+    }
+
+    /// What waits at a gate: a change of the manifest, or drift.
     pub fn change(&self) -> Option<&Change> {
         match self {
             Self::AwaitingApproval { change } | Self::AwaitingWindow { change, .. } => Some(change),

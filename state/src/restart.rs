@@ -1,23 +1,15 @@
 //! What follows the end of init: the restart policy (`init.restart`) as a pure decision over recorded ends.
 //!
-//! The first end in a row is answered at once, the second after 100 ms, each further one after twice that, up to 10 s; an
-//! environment that ran for a minute clears the count. The tenth end in a row that came sooner is the last: the
-//! policy gives up (after about 23 s of waiting in all), until the manifest changes or somebody retries. `reboot`
-//! inside is answered whatever the policy, but by the same count: an init that does nothing but reboot must not spin.
+//! The first end in a row is answered at once, the second after `backoff`, each further one after twice that, up to
+//! `maxBackoff`; an environment that ran for `resetAfter` clears the count. Of ends in a row that came sooner the one that
+//! `giveUpAfter` says is the last: the policy gives up, until the manifest changes or somebody retries. By default that is
+//! the tenth, after about 23 s of waiting in all. `reboot` inside is answered whatever the policy, but by the same count: an
+//! init that does nothing but reboot must not spin.
 
-use reeve_schema::manifest::Restart;
+use reeve_schema::manifest::{CrashLoop, Restart};
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
-
-/// An environment that ran for this long, in milliseconds, clears the count of short ends.
-pub const RESET_AFTER_MS: u64 = 60_000;
-/// So many short ends in a row, and the policy gives up.
-pub const GIVE_UP_AFTER: u32 = 10;
-/// The wait after the second short end in a row, in milliseconds; after the first there is none.
-pub const BACKOFF_FIRST_MS: u64 = 100;
-/// The longest wait, in milliseconds.
-pub const BACKOFF_MAX_MS: u64 = 10_000;
 
 /// How init ended. The last two are how the kernel tells reboot(2) and poweroff inside the zone: SIGHUP and SIGINT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,7 +45,7 @@ pub struct RestartHistory {
     pub started_at: Option<Timestamp>,
     /// Digest of the manifest it was started from.
     pub digest: Option<String>,
-    /// Ends in a row that came before [`RESET_AFTER_MS`] of running.
+    /// Ends in a row that came before `resetAfter` of running.
     pub short_ends: u32,
     /// Starts that answered an end, since the manifest changed or the last retry; for status.
     pub restarts: u32,
@@ -80,12 +72,12 @@ impl RestartHistory {
 
     /// After an end of init was reported. The same report again changes nothing.
     #[must_use]
-    pub fn noted(&self, exit: ExitReport) -> Self {
+    pub fn noted(&self, exit: ExitReport, limits: CrashLoop) -> Self {
         if self.last_exit == Some(exit) {
             return self.clone();
         }
         // Where the start is not known (lost history) the run counts as short: backing off is the safer mistake.
-        let long = self.started_at.is_some_and(|start| exit.at.since(start) >= RESET_AFTER_MS);
+        let long = self.started_at.is_some_and(|start| exit.at.since(start) >= u64::from(limits.reset_after.millis()));
         let short_ends = if long { 0 } else { self.short_ends.saturating_add(1) };
         RestartHistory { short_ends, pending: Some(exit), last_exit: Some(exit), ..self.clone() }
     }
@@ -153,16 +145,23 @@ pub enum Decision {
 }
 
 /// How long after the end the answer comes, in milliseconds, when it was the `short_ends`th in a row.
-pub fn backoff_ms(short_ends: u32) -> u64 {
+pub fn backoff_ms(limits: CrashLoop, short_ends: u32) -> u64 {
+    let (first, longest) = (u64::from(limits.backoff.millis()), u64::from(limits.max_backoff.millis()));
     match short_ends {
         0 | 1 => 0,
-        n => BACKOFF_FIRST_MS.checked_shl(n - 2).map_or(BACKOFF_MAX_MS, |ms| ms.min(BACKOFF_MAX_MS)),
+        n => 1_u64.checked_shl(n - 2).and_then(|times| first.checked_mul(times)).map_or(longest, |ms| ms.min(longest)),
     }
 }
 
 /// The answer to `exit`, which `history` has noted. `poweroff` inside is an end that `always` answers and the other two
 /// do not: it is no failure.
-pub fn decide(policy: Restart, history: &RestartHistory, exit: ExitReport, now: Timestamp) -> Decision {
+pub fn decide(
+    policy: Restart,
+    limits: CrashLoop,
+    history: &RestartHistory,
+    exit: ExitReport,
+    now: Timestamp,
+) -> Decision {
     use ExitKind::{Exited, PoweroffInside, RebootInside, Signaled};
 
     let halted = exit.kind == PoweroffInside;
@@ -176,10 +175,10 @@ pub fn decide(policy: Restart, history: &RestartHistory, exit: ExitReport, now: 
         let reason = if halted { StayReason::PoweredOffInside } else { StayReason::InitExited };
         return Decision::Stay { reason, halted };
     }
-    if history.short_ends >= GIVE_UP_AFTER {
+    if limits.give_up_after > 0 && history.short_ends >= limits.give_up_after {
         return Decision::Stay { reason: StayReason::GaveUp, halted };
     }
-    let wait = backoff_ms(history.short_ends);
+    let wait = backoff_ms(limits, history.short_ends);
     // A clock that was set back must not make the wait longer than it ever was.
     let after_ms = exit.at.plus(wait).since(now).min(wait);
     match exit.kind {

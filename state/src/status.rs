@@ -325,8 +325,9 @@ fn claims(input: &Input<'_>) -> Vec<Claim> {
         Some(Hold::FilesGone) => {
             out.push(Claim::is_true(ConditionType::AwaitingConfirmation, "FilesGone", plan.reason.clone()));
         }
-        Some(Hold::AwaitingApproval { .. }) => {
-            out.push(Claim::is_true(ConditionType::AwaitingConfirmation, "ApprovalRequired", plan.reason.clone()));
+        Some(Hold::AwaitingApproval { change }) => {
+            let reason = if change.drift { "DriftApprovalRequired" } else { "ApprovalRequired" };
+            out.push(Claim::is_true(ConditionType::AwaitingConfirmation, reason, plan.reason.clone()));
         }
         _ => {}
     }
@@ -335,7 +336,7 @@ fn claims(input: &Input<'_>) -> Vec<Claim> {
     };
     let (drifted, returning) = (names(&Difference::is_told), names(&|d| d.returning));
     if !drifted.is_empty() {
-        out.push(Claim::is_true(ConditionType::Drifted, "FieldsDiffer", drifted));
+        out.push(Claim::is_true(ConditionType::Drifted, drift_reason(plan), drifted));
     }
     if !returning.is_empty() {
         let message = format!("{returning}: came back too often to be mended again");
@@ -356,6 +357,14 @@ fn claims(input: &Input<'_>) -> Vec<Claim> {
     }
     out.push(converged(input, stalling.as_ref()));
     out
+}
+
+/// Drift that waits for a window and will be put right then is nothing that somebody must be told of now.
+fn drift_reason(plan: &ZonePlan) -> &'static str {
+    let for_window = matches!(&plan.hold, Some(Hold::AwaitingWindow { change, .. }) if change.drift);
+    let left = |d: &&Difference| d.is_told() && !d.is_acted_on();
+    let all_wait = plan.differences.iter().filter(left).all(|d| d.waiting);
+    if for_window && all_wait { "AwaitingWindow" } else { "FieldsDiffer" }
 }
 
 /// That a manifest which changed meanwhile waits for the end of a halt.
@@ -382,7 +391,10 @@ fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
         let claim = not("NotFollowed".into(), &plan.reason);
         return Claim { status: ConditionStatus::Unknown, ..claim };
     }
-    if let Some(cause) = stalling {
+    // Whoever is told of drift need not be told of the same zone twice.
+    let drift_waits = matches!(&plan.hold, Some(Hold::AwaitingApproval { change }) if change.drift);
+    let by_drift = drift_waits && stalling.is_some_and(|cause| cause.kind == ConditionType::AwaitingConfirmation);
+    if let Some(cause) = stalling.filter(|_| !by_drift) {
         let message = format!("{}{}", cause.message, waiting(input));
         return not(format!("{:?}", cause.kind), &message);
     }
@@ -397,6 +409,7 @@ fn converged(input: &Input<'_>, stalling: Option<&Claim>) -> Claim {
         Some(Hold::SecretUnavailable { .. }) => not("SecretUnavailable".into(), &plan.reason),
         Some(Hold::Suspended { .. }) => not("Suspended".into(), &plan.reason),
         Some(Hold::Drifted { .. }) => not("Drifted".into(), &plan.reason),
+        Some(Hold::AwaitingApproval { change }) if change.drift => not("Drifted".into(), &plan.reason),
         Some(Hold::AwaitingApproval { .. }) => not("AwaitingApproval".into(), &plan.reason),
         Some(Hold::AwaitingWindow { .. }) => not("AwaitingWindow".into(), &plan.reason),
         Some(Hold::AwaitingConfirmation { .. } | Hold::FilesGone | Hold::Unknown { .. } | Hold::OtherSource { .. }) => {

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use reeve_schema::manifest::{Approval, Drift, Health, Init, Net, Restart, Zone};
+use reeve_schema::manifest::{Approval, CrashLoop, Drift, Health, Init, Net, Restart, Zone};
 use reeve_schema::quantity::TimeSpan;
 use reeve_schema::{Deletion, DesiredState};
 use serde::de::DeserializeOwned;
@@ -123,6 +123,11 @@ pub fn secret_value(variable: &Value) -> Option<&str> {
 /// `spec.init.restart`; always where the manifest does not say.
 pub fn restart_policy(manifest: &Value) -> Restart {
     field(manifest, &["spec", "init", "restart"]).unwrap_or_default()
+}
+
+/// `spec.init.crashLoop`.
+pub fn crash_loop(manifest: &Value) -> CrashLoop {
+    field(manifest, &["spec", "init", "crashLoop"]).unwrap_or_default()
 }
 
 /// `spec.init.haltTimeout` in milliseconds.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use reeve::drift::{self, Drifted};
 use reeve::store::HostEvent;
 use reeve::{Host, words};
 use reeve_state::condition::Condition;
@@ -37,6 +38,8 @@ struct Description {
     status: ZoneStatus,
     /// The transitions that may be asked for.
     legal: Vec<String>,
+    /// What drifted, as `reeve drift` has it.
+    drift: Vec<Drifted>,
     /// The newest events of the zone, oldest first.
     events: Vec<HostEvent>,
     /// What the controller will do; null where none runs.
@@ -54,18 +57,19 @@ pub fn describe(context: &Context, arguments: &Arguments) -> Done {
     let status = zones::find(&host, name)?;
     let next = zones::controller(context).map(|info| zones::controller_next(context, &host, &info, name, status.state));
     let format = arguments.format.format;
+    let drift = drift::drifted(&host, std::slice::from_ref(name));
     match format {
         Format::Json | Format::Yaml => {
             let legal = words::legal_moves(status.state).split(", ").map(str::to_owned).collect();
             let events = newest_events(&host, name);
-            output::print_document(format, &Description { status, legal, events, next })?;
+            output::print_document(format, &Description { status, legal, drift, events, next })?;
         }
-        _ => output::print(&text(&host, &status, next.as_deref(), format))?,
+        _ => output::print(&text(&host, &status, &drift, next.as_deref(), format))?,
     }
     Ok(exit::DONE)
 }
 
-fn text(host: &Host, zone: &ZoneStatus, next: Option<&str>, format: Format) -> String {
+fn text(host: &Host, zone: &ZoneStatus, drift: &[Drifted], next: Option<&str>, format: Format) -> String {
     let now = host.now();
     let mut out = String::new();
     let facts = facts(zone, now);
@@ -83,6 +87,9 @@ fn text(host: &Host, zone: &ZoneStatus, next: Option<&str>, format: Format) -> S
         out += &section("Halt", halted::text(halt, now, format), format);
     }
     out += &section("Conditions", conditions(&zone.conditions, now).render(format), format);
+    if !drift.is_empty() {
+        out += &section("Drift", super::drift::table(drift, now).render(format), format);
+    }
     if !zone.history.is_empty() {
         out += &section("History", history(&zone.history, now).render(format), format);
     }

@@ -26,8 +26,7 @@ pub fn drift(context: &Context, arguments: &Arguments) -> Done {
             return Err(zones::no_such_zone(unknown, &names));
         }
     }
-    let mut drifted = drift::drifted(&host);
-    drifted.retain(|one| arguments.zones.is_empty() || arguments.zones.contains(&one.zone));
+    let drifted = drift::drifted(&host, &arguments.zones);
     let found = !drifted.is_empty();
     match arguments.format.format {
         format @ (Format::Json | Format::Yaml) => output::print_document(format, &List::new(drifted))?,
@@ -50,7 +49,11 @@ pub fn drift(context: &Context, arguments: &Arguments) -> Done {
 pub fn table(drifted: &[Drifted], now: reeve_state::Timestamp) -> Table {
     let mut table = Table::new(&["ZONE", "FIELD", "RECORDED", "NOW", "HANDLING", "FOR", "BY"]);
     for one in drifted {
-        let handling = if one.returning { "returning" } else { one.handling.as_str() };
+        let handling = match one.handling.as_str() {
+            _ if one.returning => "returning",
+            _ if one.waiting => "waiting",
+            word => word,
+        };
         table.row([
             one.zone.clone(),
             one.field.clone(),

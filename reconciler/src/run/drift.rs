@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 
 use reeve_kernel::observe::platform as kernel;
+use reeve_state::approval;
 use reeve_state::difference::{Difference, Recorded};
 use reeve_state::drift::DriftEvent;
 use reeve_state::observed::{Platform, Who};
+use reeve_state::plan::ZonePlan;
 use reeve_state::{ZoneFacts, ZoneState};
 use rustix::process::{Pid, PidfdFlags};
 
@@ -16,6 +18,7 @@ use super::happening::Happening;
 use super::sentinel::Noticed;
 use crate::observe::closer::Resident;
 use crate::pass::Scope;
+use crate::store::approvals;
 use crate::store::events::{self, HostEvent};
 use crate::store::zone::ZoneFiles;
 
@@ -72,9 +75,29 @@ impl Engine {
             tracing::warn!("zone {zone}: {error}");
         }
         self.world.remember(zone, memory);
+        self.spend_approval(zone, &news);
         for event in news {
             self.tell_drift(zone, event);
         }
+    }
+
+    /// What was approved of drift is of this time alone: the same again is asked for anew.
+    fn spend_approval(&mut self, zone: &str, news: &[DriftEvent]) {
+        if !news.iter().any(|event| event.reason == "DriftMended") {
+            return;
+        }
+        let Some(digest) = self.zones.get_mut(zone).and_then(|entry| entry.spends.take()) else { return };
+        if let Err(error) = approvals::spend(self.host.places(), &digest) {
+            tracing::warn!("zone {zone}: {error}");
+        }
+    }
+
+    /// The digest of the drift at its gate that this plan puts right.
+    pub(super) fn approval_of_drift(&self, plan: &ZonePlan) -> Option<String> {
+        let wanted = self.world.wanted.get(&plan.name)?;
+        let gate = reeve_state::wanted::approval(&wanted.manifest)?.drift?;
+        let recorded = self.world.recorded.get(&plan.name);
+        approval::drift_at_gate(&plan.name, recorded, gate, &plan.differences).map(|change| change.digest)
     }
 
     /// Watches those of these zones that are up and at rest and not watched yet. What changed before they were is seen by one more

@@ -56,6 +56,8 @@ pub(super) struct Entry {
     pub because: Because,
     /// Fields that drifted and were worked on.
     pub mending: BTreeSet<String>,
+    /// Digest of the drift at its gate that the walk puts right: what approved it is spent by that.
+    pub spends: Option<String>,
     /// Something of it changed while it was being walked.
     pub again: bool,
 }
@@ -358,6 +360,7 @@ impl Engine {
         let because = self.because(name);
         let drifted = |d: &&Difference| d.is_drift() && d.is_acted_on();
         let mending: Vec<String> = plan.differences.iter().filter(drifted).map(|d| d.field.clone()).collect();
+        let spends = self.approval_of_drift(plan);
         let entry = self.zones.entry(name.to_owned()).or_insert_with(|| {
             let (jobs, queue) = unbounded_channel();
             tokio::spawn(worker::work(name.to_owned(), self.around.clone(), queue));
@@ -370,6 +373,7 @@ impl Engine {
                 stir: None,
                 because: Because::default(),
                 mending: BTreeSet::new(),
+                spends: None,
                 again: false,
             }
         });
@@ -383,6 +387,7 @@ impl Engine {
         (entry.stir, entry.because) = (None, because);
         if is_walk {
             entry.mending.extend(mending);
+            entry.spends = spends;
         }
         entry.busy = entry.jobs.send(job).is_ok();
         if entry.busy {
@@ -395,7 +400,7 @@ impl Engine {
         let Some(plan) = self.world.plans.get(name) else { return Because::default() };
         let changed = |cause: Cause| matches!(cause, Cause::Change | Cause::Both);
         let is_new = plan.from.is_absent() || !self.world.wanted.contains_key(name);
-        let waits = plan.hold.as_ref().is_some_and(|hold| hold.change().is_some());
+        let waits = plan.hold.as_ref().is_some_and(reeve_state::plan::Hold::keeps_back);
         let by_manifest = !waits && (is_new || plan.differences.iter().any(|difference| changed(difference.cause)));
         Because {
             commit: self.world.commit.clone().filter(|_| by_manifest),

@@ -56,10 +56,22 @@ pub fn keep(places: &Places, approved: &Approved) -> Result<()> {
         files::private_folder(&folder)?;
         files::sync_folder(places.state())?;
     }
-    let name = approved.digest.trim_start_matches("sha256:");
-    files::replace_json(&folder.join(format!("{name}.json")), approved, Durability::Synced)?;
+    files::replace_json(&folder.join(file_name(&approved.digest)), approved, Durability::Synced)?;
     let mut old = read(places).into_iter().filter(|(_, one)| approved.at.since(one.at) > KEPT_MS);
     old.try_for_each(|(path, _)| files::remove(&path))
+}
+
+/// Removes one, after what it was said of is done: the same drift is asked for anew when it comes back. What is in a repository
+/// stays, as whoever committed it can see.
+///
+/// # Errors
+/// The file that could not be removed.
+pub fn spend(places: &Places, digest: &str) -> Result<()> {
+    files::remove(&folder(places).join(file_name(digest)))
+}
+
+fn file_name(digest: &str) -> String {
+    format!("{}.json", digest.trim_start_matches("sha256:"))
 }
 
 /// All of them. A file that cannot be used approves nothing.

@@ -15,10 +15,11 @@ pub(super) const APPROVAL: Shape = Shape {
     what: "`approval`",
     fields: &[
         may("changes", "{from: restart, wait: approval}"),
+        may("drift", "{from: rebuild, wait: window}"),
         may("windows", "[{schedule: 0 2 * * 6, duration: 3h, timeZone: Europe/Berlin}]"),
     ],
-    later: &["drift"],
-    foreign: &[("change", "`changes:`"), ("upgrade", "`changes:`"), ("window", "`windows:`")],
+    later: &[],
+    foreign: &[("change", "`changes:`"), ("heal", "`drift:`"), ("upgrade", "`changes:`"), ("window", "`windows:`")],
 };
 
 pub(super) const GATE: Shape = Shape {
@@ -98,12 +99,13 @@ const CHANGES_MAX: usize = 10_000;
 pub(super) fn approval(r: &mut Reader, node: &Node) -> Option<Approval> {
     let map = r.object(node, &APPROVAL)?;
     let changes = map.optional(r, "changes", gate);
+    let drift = map.optional(r, "drift", gate);
     let windows = map.or_default(r, "windows", |r, node| {
         at_most(r, node, Approval::WINDOWS_MAX)?;
         r.list(node, window)
     });
-    let approval = Approval { changes: changes?, windows: windows? };
-    let waits = approval.changes.is_some_and(|gate| gate.wait != WaitFor::Approval);
+    let approval = Approval { changes: changes?, drift: drift?, windows: windows? };
+    let waits = [approval.changes, approval.drift].iter().flatten().any(|gate| gate.wait != WaitFor::Approval);
     match (waits, approval.windows.is_empty()) {
         (true, true) => {
             let help = "`windows: [{schedule: 0 2 * * 6, duration: 3h}]`, or `wait: approval`";
@@ -111,7 +113,7 @@ pub(super) fn approval(r: &mut Reader, node: &Node) -> Option<Approval> {
             None
         }
         (false, false) => {
-            let help = "`wait: window` or `wait: both` in `changes`, or no `windows`";
+            let help = "`wait: window` or `wait: both` in `changes` or `drift`, or no `windows`";
             r.problem(node.place, "there are windows, and no gate waits for one", help);
             None
         }

@@ -2,9 +2,10 @@
 
 use super::absolute;
 use super::secret::{self, AgeUse};
-use crate::manifest::{Init, Restart};
+use crate::manifest::{CrashLoop, Init, Restart};
 use crate::node::{Node, Value};
 use crate::path;
+use crate::quantity::TimeSpan;
 use crate::reader::{Object, Reader};
 use crate::shape::{Shape, may};
 use crate::source::shown;
@@ -19,11 +20,27 @@ pub(super) const INIT: Shape = Shape {
         may("args", "[--log-level, debug]"),
         may("env", "{LANG: C.UTF-8}"),
         may("restart", "on-failure"),
+        may("crashLoop", "{giveUpAfter: 5}"),
         may("haltSignal", "SIGTERM"),
         may("haltTimeout", "10s"),
     ],
     later: &[],
     foreign: &[("restartPolicy", "`restart:`"), ("stopSignal", "`haltSignal:`"), ("timeout", "`haltTimeout:`")],
+};
+
+pub(super) const CRASH_LOOP: Shape = Shape {
+    name: "CrashLoop",
+    what: "`crashLoop`",
+    fields: &[may("giveUpAfter", "5"), may("backoff", "100ms"), may("maxBackoff", "10s"), may("resetAfter", "1m")],
+    later: &[],
+    foreign: &[
+        ("limit", "`giveUpAfter:`"),
+        ("retries", "`giveUpAfter:`"),
+        ("burst", "`giveUpAfter:`"),
+        ("interval", "`resetAfter:`"),
+        ("delay", "`backoff:`"),
+        ("maxDelay", "`maxBackoff:`"),
+    ],
 };
 
 /// When init is started again.
@@ -40,6 +57,7 @@ pub(super) fn init(r: &mut Reader, node: &Node, files: &mut Vec<AgeUse>) -> Opti
         r.map_of(node, "a map of variables to values", variable, |r, name, node| secret::value(r, node, name, files))
     });
     let restart = map.or_default(r, "restart", |r, node| r.choice(node, "restart policy", &RESTARTS));
+    let crash_loop = map.or_default(r, "crashLoop", crash_loop);
     let halt_signal = map.optional(r, "haltSignal", |r, node| r.parsed(node));
     let halt_timeout = map.optional(r, "haltTimeout", |r, node| r.parsed(node));
     fits_together(r, &map)?;
@@ -49,6 +67,7 @@ pub(super) fn init(r: &mut Reader, node: &Node, files: &mut Vec<AgeUse>) -> Opti
         args: args?,
         env: env?,
         restart: restart?,
+        crash_loop: crash_loop?,
         halt_signal: halt_signal?,
         halt_timeout: halt_timeout?.unwrap_or_else(Init::default_halt_timeout),
     };
@@ -58,6 +77,37 @@ pub(super) fn init(r: &mut Reader, node: &Node, files: &mut Vec<AgeUse>) -> Opti
         return None;
     }
     Some(init)
+}
+
+/// Decodes `init.crashLoop`.
+fn crash_loop(r: &mut Reader, node: &Node) -> Option<CrashLoop> {
+    let map = r.object(node, &CRASH_LOOP)?;
+    let default = CrashLoop::default();
+    let give_up_after =
+        map.optional(r, "giveUpAfter", |r, node| r.integer(node, 0, u64::from(CrashLoop::GIVE_UP_AFTER_MAX)));
+    let mut time = |name: &'static str, at_least: u32| map.optional(r, name, |r, node| span(r, node, at_least));
+    let backoff = time("backoff", CrashLoop::BACKOFF_MIN_MILLIS);
+    let max_backoff = time("maxBackoff", CrashLoop::BACKOFF_MIN_MILLIS);
+    let reset_after = time("resetAfter", CrashLoop::RESET_AFTER_MIN_MILLIS);
+    let give_up_after = give_up_after?.and_then(|n| u32::try_from(n).ok()).unwrap_or(default.give_up_after);
+    let (backoff, max_backoff) = (backoff?.unwrap_or(default.backoff), max_backoff?.unwrap_or(default.max_backoff));
+    if backoff > max_backoff {
+        let message = format!("`backoff` ({backoff}) is longer than `maxBackoff` ({max_backoff})");
+        r.problem(node.place, message, "a `maxBackoff` of at least `backoff`");
+        return None;
+    }
+    Some(CrashLoop { give_up_after, backoff, max_backoff, reset_after: reset_after?.unwrap_or(default.reset_after) })
+}
+
+/// A length of time of at least so many milliseconds.
+fn span(r: &mut Reader, node: &Node, at_least: u32) -> Option<TimeSpan> {
+    let span: TimeSpan = r.parsed(node)?;
+    if span.millis() < at_least {
+        let least = TimeSpan::from_millis(at_least);
+        r.problem(node.place, format!("`{span}` is too short"), format!("from {least} to 1h"));
+        return None;
+    }
+    Some(span)
 }
 
 /// `program` contradicts `command`, and `args` belong to `program`.

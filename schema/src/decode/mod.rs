@@ -223,6 +223,7 @@ pub(crate) const SHAPES: [(Document, &[&Shape]); 5] = [
             &resource::CAPPED_MEMORY,
             &resource::CAPPED_CPU,
             &init::INIT,
+            &init::CRASH_LOOP,
             &approval::APPROVAL,
             &approval::GATE,
             &approval::WINDOW,

@@ -13,6 +13,9 @@ pub struct Approval {
     /// The gate of changes of the manifest. A manifest is applied whole or not at all: where one of its changes waits, all do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Gate>,
+    /// The gate of drift that is healed: what putting it right costs. Each field waits for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Gate>,
     /// Times at which gates that wait for a window are open, or closed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<Window>,
@@ -54,7 +57,8 @@ pub enum GatePrice {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum WaitFor {
-    /// A person's approval of exactly this change (`reeve approve zone`, or an Approval manifest).
+    /// A person's approval of exactly this change, or of putting exactly this drift right (`reeve approve zone`, or an Approval
+    /// manifest).
     #[default]
     Approval,
     /// A window; or an approval, for what cannot wait for one.

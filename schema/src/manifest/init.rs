@@ -30,6 +30,9 @@ pub struct Init {
     /// Whether init is started again after its end.
     #[serde(default)]
     pub restart: Restart,
+    /// When ends in a row are too many, and how long is waited before each start.
+    #[serde(default, skip_serializing_if = "CrashLoop::is_default")]
+    pub crash_loop: CrashLoop,
     /// The signal that asks init to end, such as SIGINT; none: SIGRTMIN+3 if `program` is called `init` or `systemd`
     /// (systemd's own for a clean halt), else SIGTERM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,6 +81,7 @@ impl Default for Init {
             args: Vec::new(),
             env: BTreeMap::new(),
             restart: Restart::default(),
+            crash_loop: CrashLoop::default(),
             halt_signal: None,
             halt_timeout: Self::default_halt_timeout(),
         }
@@ -95,4 +99,46 @@ pub enum Restart {
     OnFailure,
     /// Never: the zone stays Ready.
     Never,
+}
+
+/// What is done about an init that ends again and again (compare StartLimitBurst=, RestartSec= and RestartMaxDelaySec= of
+/// systemd.unit(5) and systemd.service(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CrashLoop {
+    /// So many ends in a row, each sooner than `resetAfter`, and it is started no more: 0 to 1000, default 10; 0: it is always
+    /// started again.
+    #[schemars(range(max = 1000))]
+    pub give_up_after: u32,
+    /// The wait before the start that follows the second end in a row (the first is answered at once); twice that before each
+    /// further one: 10ms to 1h, default 100ms.
+    pub backoff: TimeSpan,
+    /// The longest wait: from `backoff` to 1h, default 10s.
+    pub max_backoff: TimeSpan,
+    /// An init that ran for this long clears the count: 1s to 1h, default 1m.
+    pub reset_after: TimeSpan,
+}
+
+impl CrashLoop {
+    /// The largest `giveUpAfter`.
+    pub const GIVE_UP_AFTER_MAX: u32 = 1000;
+    /// The shortest `backoff`, in milliseconds.
+    pub const BACKOFF_MIN_MILLIS: u32 = 10;
+    /// The shortest `resetAfter`, in milliseconds.
+    pub const RESET_AFTER_MIN_MILLIS: u32 = 1000;
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for CrashLoop {
+    fn default() -> Self {
+        Self {
+            give_up_after: 10,
+            backoff: TimeSpan::from_millis(100),
+            max_backoff: TimeSpan::from_millis(10_000),
+            reset_after: TimeSpan::from_millis(60_000),
+        }
+    }
 }

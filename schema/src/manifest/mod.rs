@@ -26,7 +26,7 @@ pub use dependency::{Dependency, Until};
 pub use drift::{Drift, Handling};
 pub use health::{ExecCheck, Health, HttpCheck, TcpCheck};
 pub use host::{Host, HostKind, HostMetadata};
-pub use init::{Init, Restart};
+pub use init::{CrashLoop, Init, Restart};
 pub use network::Net;
 pub use overlay::{Overlay, OverlayKind, OverlayMetadata, OverlaySpec, Patch};
 pub use resource::{CappedCpu, CappedMemory};

@@ -111,13 +111,23 @@ fn init() -> impl Strategy<Value = Init> {
     let env = btree_map("[A-Za-z_][A-Za-z0-9_]{0,12}", value, 0..4);
     let restart = select(vec![Restart::Always, Restart::OnFailure, Restart::Never]);
     let signal = of(parsed::<Signal>("SIG(TERM|INT|RTMIN|RTMIN\\+[1-9]|RTMIN\\+30)"));
-    (what, env, restart, signal, 0..=TimeSpan::MAX_MILLIS).prop_map(
-        |((command, program, args), env, restart, halt_signal, millis)| Init {
+    let times = (10..=TimeSpan::MAX_MILLIS, 10..=TimeSpan::MAX_MILLIS, 1000..=TimeSpan::MAX_MILLIS);
+    let crash_loop = of((0..=1000_u32, times)).prop_map(|limits| {
+        limits.map_or_else(CrashLoop::default, |(give_up_after, (one, other, reset_after))| CrashLoop {
+            give_up_after,
+            backoff: TimeSpan::from_millis(one.min(other)),
+            max_backoff: TimeSpan::from_millis(one.max(other)),
+            reset_after: TimeSpan::from_millis(reset_after),
+        })
+    });
+    (what, env, (restart, crash_loop), signal, 0..=TimeSpan::MAX_MILLIS).prop_map(
+        |((command, program, args), env, (restart, crash_loop), halt_signal, millis)| Init {
             command,
             program,
             args,
             env,
             restart,
+            crash_loop,
             halt_signal,
             halt_timeout: TimeSpan::from_millis(millis),
         },
@@ -134,14 +144,25 @@ fn approval() -> impl Strategy<Value = Approval> {
     let kind = select(vec![WindowKind::Allow, WindowKind::Deny]);
     let schedule = parsed("[1-5]?[0-9] (1?[0-9]|\\*/[2-9]) \\* \\* ([0-6]|\\*)");
     let window = (kind, schedule, parsed("[1-9][0-9]?m|[1-9]h30m|[1-9]d"), select(vec!["UTC", "Europe/Berlin"]));
-    let window = window.prop_map(|(kind, schedule, duration, zone)| {
-        let time_zone = zone.parse().unwrap();
-        Window { kind, schedule, duration, time_zone }
-    });
+    let window = window
+        .prop_map(|(kind, schedule, duration, zone)| {
+            let time_zone = zone.parse().unwrap();
+            Window { kind, schedule, duration, time_zone }
+        })
+        .boxed();
     prop_oneof![
-        gate(vec![WaitFor::Approval]).prop_map(|changes| Approval { changes: Some(changes), windows: vec![] }),
-        (gate(vec![WaitFor::Window, WaitFor::Both]), vec(window, 1..4))
-            .prop_map(|(changes, windows)| Approval { changes: Some(changes), windows }),
+        (of(gate(vec![WaitFor::Approval])), of(gate(vec![WaitFor::Approval]))).prop_map(|(changes, drift)| Approval {
+            changes,
+            drift,
+            windows: vec![]
+        }),
+        (gate(vec![WaitFor::Window, WaitFor::Both]), vec(window.clone(), 1..4))
+            .prop_map(|(changes, windows)| Approval { changes: Some(changes), drift: None, windows }),
+        (gate(vec![WaitFor::Window, WaitFor::Both]), vec(window, 1..4)).prop_map(|(drift, windows)| Approval {
+            changes: None,
+            drift: Some(drift),
+            windows
+        }),
     ]
 }
 

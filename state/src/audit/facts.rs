@@ -124,7 +124,7 @@ fn unanswered(zone: &ZonePlan, seen: &ZoneFacts, out: &mut Findings) {
         out.fatal("unanswered", &zone.name, "it has no zoneadmd, and no step starts one");
     }
     // What waits at a gate is not recorded before it is let through.
-    let waits = zone.hold.as_ref().is_some_and(|hold| hold.change().is_some());
+    let waits = zone.hold.as_ref().is_some_and(Hold::keeps_back);
     let held: &[String] = match &zone.hold {
         Some(Hold::FilesGone | Hold::Conflict { .. } | Hold::DependsOn { .. }) => return,
         Some(Hold::AwaitingConfirmation { fields }) => fields,

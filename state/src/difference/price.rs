@@ -22,6 +22,7 @@ pub const PRICES: &[(&str, Price)] = &[
     // Read anew each time init is started or asked to end.
     ("init", Price::Restart),
     ("init.restart", Price::Live),
+    ("init.crashLoop", Price::Live),
     ("init.haltSignal", Price::Live),
     ("init.haltTimeout", Price::Live),
     // Made when the platform is.

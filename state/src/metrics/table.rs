@@ -109,7 +109,7 @@ pub const FAMILIES: &[About] = &[
         "reeve_zone_differences",
         Gauge,
         &["zone", "cause", "class", "handling"],
-        "Fields that differ, by cause (`change`, `drift`, `both`, `hostBoot`, `adopted`, `unfinished`), class of field, and what is done about it (`apply`; of drift `heal`, `warn`, `ignore`, `returning`)",
+        "Fields that differ, by cause (`change`, `drift`, `both`, `hostBoot`, `adopted`, `unfinished`), class of field, and what is done about it (`apply`; of drift `heal`, `warn`, `ignore`, `returning`, `waiting`)",
     ),
     about(
         "reeve_zone_restarts_total",

@@ -48,19 +48,9 @@ impl Zone {
     pub fn counted(&self) -> BTreeMap<(Cause, &'static str, &'static str), u32> {
         let mut counted = BTreeMap::new();
         for difference in &self.differences {
-            *counted.entry((difference.cause, class(&difference.field), handling(difference))).or_default() += 1;
+            *counted.entry((difference.cause, class(&difference.field), difference.handled())).or_default() += 1;
         }
         counted
-    }
-}
-
-/// What is done about a difference: as the manifest says of drift, `returning` where that was given up, and `apply` for what was
-/// committed.
-fn handling(difference: &Difference) -> &'static str {
-    match difference.handling {
-        _ if difference.returning => "returning",
-        Some(handling) => handling.as_str(),
-        None => "apply",
     }
 }
 

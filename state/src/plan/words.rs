@@ -1,5 +1,6 @@
 //! A plan in words.
 
+use super::gate::hold_in_words;
 use super::{Hold, ZonePlan};
 use crate::difference::{Cause, Difference};
 use crate::lifecycle::{ZoneState, state_name};
@@ -38,8 +39,9 @@ pub(super) fn reason(plan: &ZonePlan, differences: &[Difference]) -> String {
         Some(Hold::FilesGone) => {
             parts.push("its files are gone without an uninstall; mount what is missing, or confirm an install".into());
         }
-        // In words of their own (`gate`).
-        Some(Hold::AwaitingApproval { .. } | Hold::AwaitingWindow { .. }) => {}
+        Some(hold @ (Hold::AwaitingApproval { .. } | Hold::AwaitingWindow { .. })) => {
+            parts.push(hold_in_words(&plan.name, hold));
+        }
         Some(
             Hold::Unknown { .. } | Hold::SecretUnavailable { .. } | Hold::Suspended { .. } | Hold::OtherSource { .. },
         )

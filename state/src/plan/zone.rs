@@ -222,7 +222,8 @@ impl Subject<'_> {
 
     /// A zone with a manifest.
     pub(super) fn bring_to(&self, state: Option<ZoneState>, wanted: &Wanted, conflict: Option<&Hold>) -> ZonePlan {
-        let differences = self.differences(wanted);
+        let mut differences = self.differences(wanted);
+        let gate = self.gate_drift(wanted, &mut differences);
         let waiting = self.waiting(state, wanted, &differences);
         let manifest = self.effective(wanted, &waiting);
         let mut course = self.course(state, wanted, &differences, &waiting);
@@ -257,6 +258,9 @@ impl Subject<'_> {
         let mut plan = self.laid_out(state, &work);
         plan.goal = Some(wanted.goal());
         plan.hold = course.hold;
+        if plan.hold.is_none() {
+            plan.hold = gate;
+        }
         if plan.hold.is_none() {
             let left = |d: &&Difference| d.is_told() && !d.is_acted_on();
             let fields: Vec<String> = differences.iter().filter(left).map(|d| d.field.clone()).collect();
@@ -373,8 +377,9 @@ impl Subject<'_> {
         if wanted.goal() != Running || (self.facts.last_exit.is_none() && self.policy.restarts.pending.is_none()) {
             return;
         }
+        let limits = wanted::crash_loop(&wanted.manifest);
         let history = match self.facts.last_exit {
-            Some(exit) => self.policy.restarts.noted(exit),
+            Some(exit) => self.policy.restarts.noted(exit, limits),
             None => self.policy.restarts.clone(),
         };
         let alive = state == Some(Running) && self.facts.init.is_known();
@@ -387,7 +392,7 @@ impl Subject<'_> {
         let here = lower(state, Some(if halting { Installed } else { Ready }));
         let halted = lower(state, Some(Installed));
         let wait = |after_ms: u64| (after_ms > 0).then(|| Hold::Backoff { until: self.now.plus(after_ms) });
-        let (bottom, rest, hold) = match decide(policy, &history, exit, self.now) {
+        let (bottom, rest, hold) = match decide(policy, limits, &history, exit, self.now) {
             Decision::Restart { after_ms } => (here, here, wait(after_ms)),
             // It waits as it is and is halted when its time has come.
             Decision::Reboot { after_ms: 0 } => (halted, halted, None),

@@ -1,6 +1,7 @@
 //! Walks a plan on facts: what the kernel would show afterwards if every step did what it says.
 
-use reeve_state::difference::Recorded;
+use reeve_schema::manifest::CrashLoop;
+use reeve_state::difference::{Difference, Price, Recorded};
 use reeve_state::observed::{InstalledFacts, RecordedConfig, derive_state};
 use reeve_state::plan::{Action, Step, ZonePlan, step_name};
 use reeve_state::{Fact, Timestamp, Transition, ZoneFacts, ZoneState};
@@ -30,7 +31,7 @@ fn note_exit(world: &mut World, zone: &ZonePlan) {
     let exit = world.facts.zones.get(&zone.name).and_then(|facts| facts.last_exit);
     if let Some(exit) = exit {
         let policy = world.policies.entry(zone.name.clone()).or_default();
-        policy.restarts = policy.restarts.noted(exit);
+        policy.restarts = policy.restarts.noted(exit, CrashLoop::default());
     }
 }
 
@@ -60,7 +61,8 @@ fn take(world: &mut World, zone: &ZonePlan, step: &Step) {
             facts.configured = Fact::Known(RecordedConfig { digest: digest.clone(), source: zone.source.clone() });
             let (boot_id, zone_id) = (world.facts.boot_id.clone(), facts.zone_id);
             let state = step.to.expect("a state");
-            let recorded = Recorded { manifest, digest, state, boot_id, zone_id, at: now, platform: None };
+            let platform = world.recorded.get(&zone.name).and_then(|before| before.platform.clone());
+            let recorded = Recorded { manifest, digest, state, boot_id, zone_id, at: now, platform };
             world.recorded.insert(zone.name.clone(), recorded);
         }
         step_name::INSTALL_ROOT => facts.installed = Fact::Known(InstalledFacts { at: now }),
@@ -71,13 +73,42 @@ fn take(world: &mut World, zone: &ZonePlan, step: &Step) {
         }
         step_name::START_INIT => start_init(world, zone, now),
         step_name::STOP_INIT => end_processes(facts),
+        step_name::MEND => mend(world, zone),
         step_name::ADOPT => facts.zoneadmd = process(200),
         step_name::APPLY_LIMITS => facts.cgroup = Fact::Known(cgroup_of(zone.manifest.as_ref().expect("a manifest"))),
         step_name::REPAIR_LINKS => facts.links = Fact::Known(links_of(zone.manifest.as_ref().expect("a manifest"))),
-        name if step_name::READY.contains(&name) => ready(facts, zone, name),
+        name if step_name::READY.contains(&name) => {
+            ready(facts, zone, name);
+            let new = world.recorded.get(&zone.name).and_then(|recorded| recorded.platform.clone());
+            if let Some(new) = new.filter(|_| name == "resourceControls") {
+                facts.platform = Some(new);
+            }
+        }
         name if step_name::HALT.contains(&name) => halt(facts, name),
         name => panic!("no step {name}"),
     }
+}
+
+/// What is of the platform and can be put back on the zone as it is.
+fn mend(world: &mut World, zone: &ZonePlan) {
+    let platform = world.facts.zones.get_mut(&zone.name).and_then(|facts| facts.platform.as_mut()).expect("a platform");
+    let live = |one: &&Difference| one.is_of_platform() && one.is_acted_on() && one.price == Price::Live;
+    for one in zone.differences.iter().filter(live) {
+        platform.strangers.retain(|who| one.field != format!("processes.{}", who.pid));
+        match one.recorded.as_ref().and_then(|value| value.as_str()) {
+            Some(was) => drop(platform.fields.insert(one.field.clone(), was.to_owned())),
+            None => drop(platform.fields.remove(&one.field)),
+        }
+    }
+}
+
+/// A start of init makes its own part of the platform anew.
+fn environment_anew(world: &mut World, name: &str) {
+    let Some(recorded) = world.recorded.get(name).and_then(|recorded| recorded.platform.clone()) else { return };
+    let Some(platform) = world.facts.zones.get_mut(name).and_then(|facts| facts.platform.as_mut()) else { return };
+    let own = |field: &String| field.starts_with("environment.") || field == "cgroup.environment.freeze";
+    platform.fields.retain(|field, _| !own(field));
+    platform.fields.extend(recorded.fields.into_iter().filter(|(field, _)| own(field)));
 }
 
 fn start_init(world: &mut World, zone: &ZonePlan, now: Timestamp) {
@@ -87,6 +118,7 @@ fn start_init(world: &mut World, zone: &ZonePlan, now: Timestamp) {
     facts.environment_processes = Fact::Known(1);
     let policy = world.policies.entry(zone.name.clone()).or_default();
     policy.restarts = policy.restarts.started(now, zone.digest.as_deref().unwrap_or_default());
+    environment_anew(world, &zone.name);
 }
 
 fn end_processes(facts: &mut ZoneFacts) {

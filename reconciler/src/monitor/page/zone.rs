@@ -58,7 +58,7 @@ struct Differs<'a> {
     desired: String,
     /// What putting it right costs, and what is done about it.
     price: &'static str,
-    handling: String,
+    handling: &'a str,
     who: String,
 }
 
@@ -192,10 +192,11 @@ fn differs(one: &Difference) -> Differs<'_> {
             Price::Rebuild => "rebuild",
             Price::Reinstall => "reinstall",
         },
-        handling: match (one.returning, one.handling) {
-            (true, _) => "came back too often: not mended any more".into(),
-            (false, Some(handling)) => handling.as_str().into(),
-            (false, None) => String::new(),
+        handling: match one.handled() {
+            "returning" => "came back too often: not mended any more",
+            "waiting" => "waits for approval or a window",
+            "apply" => "",
+            word => word,
         },
         who: one.who.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
