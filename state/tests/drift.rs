@@ -171,6 +171,25 @@ proptest! {
 }
 
 #[test]
+fn of_several_limits_only_those_that_heal_are_written() {
+    let spec = json!({
+        "maxProcesses": 32,
+        "cappedCpu": {"ncpus": 0.2},
+        "drift": {"fields": {"cappedCpu": "ignore"}},
+    });
+    let mut world = world(spec, Running, &BTreeSet::new(), false);
+    if let Fact::Known(cgroup) = &mut world.facts.zones.get_mut("z").expect("z").cgroup {
+        (cgroup.cpu_max, cgroup.pids_max) = (Some("max 100000".into()), Some("1000".into()));
+    }
+    let plan = planned(&world);
+    assert_eq!(plan.steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>(), ["applyLimits"]);
+    walk(&mut world, std::slice::from_ref(&plan));
+    let again = planned(&world);
+    assert!(again.steps.is_empty());
+    assert_eq!(fields(&again, |_| true), ["cappedCpu".to_owned()].into());
+}
+
+#[test]
 fn a_drift_waits_from_its_price_on() {
     for (field, _, _, price) in FIELDS {
         for (from, at_least) in [("live", Price::Live), ("restart", Price::Restart), ("rebuild", Price::Rebuild)] {

@@ -14,7 +14,7 @@ source "$here/limits.sh"
 source "$here/states.sh"
 source "$here/inside-a-zone.sh"
 
-ALL=(limits_are_kept limits_change_live limit_without_controller_is_refused
+ALL=(limits_are_kept limits_change_live limits_drift limit_without_controller_is_refused
   processes_in_the_way_of_controllers_are_named_and_nothing_is_handed_down_in_part nine_pairs kills isolation file_systems quickstart)
 (($#)) || set -- "${ALL[@]}"
 for name in "$@"; do

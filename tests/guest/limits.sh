@@ -191,3 +191,64 @@ $SLEEPER"
   wait "$sleeper" 2>/dev/null || :
   rmdir "$CGROUP/rest"
 }
+
+# Whether an event of a zone's field is told of: `told ZONE REASON FIELD`.
+told() {
+  EVENTS=$("$REEVE" events "$1" -o json 2>&1) || return 1
+  [[ $EVENTS == *"\"reason\": \"$2\""*"$3"* ]]
+}
+
+# Limits that somebody changes by hand are drift: found by an event (the resync is an hour away), and mended, told of or
+# left as the manifest says.
+test_limits_drift() {
+  local limits="cappedMemory:
+  physical: 64Mi
+maxProcesses: 32
+cappedCpu:
+  ncpus: 0.2
+cpuShares: 250
+$SLEEPER"
+  manifest heal running <<<"$limits"
+  manifest warn running <<<"drift:
+  default: warn
+$limits"
+  manifest leave running <<<"drift:
+  fields:
+    cappedCpu: ignore
+$limits"
+  REEVE_RESYNC=3600 start_controller
+  local zone rows file value field
+  for zone in heal warn leave; do await "$zone" running; done
+  status heal
+  local init=${IS[initPid]}
+  pause 1
+  rows="memory.max 134217728 cappedMemory
+pids.max 1000 maxProcesses
+cpu.max max cappedCpu
+cpu.weight 42 cpuShares"
+  while read -r file value field; do
+    local started=$EPOCHREALTIME
+    echo "$value" >"$CGROUP/zone.heal/$file"
+    until_true "$field put right" holds heal 67108864 32 "20000 100000" 250
+    since "$started"
+    echo "$field was put right within $TOOK"
+    until_true "$field told of" told heal DriftMended "$field"
+  done <<<"$rows"
+  await heal running
+  same init "$init" "${IS[initPid]}"
+
+  echo 1000 >"$CGROUP/zone.warn/pids.max"
+  until_true "told of" told warn DriftFound maxProcesses
+  pause 0.5
+  same "pids.max, only told of" 1000 "$(<"$CGROUP/zone.warn/pids.max")"
+  status warn
+  same reason Drifted "${IS[reason]}"
+  echo 32 >"$CGROUP/zone.warn/pids.max"
+  await warn running
+
+  echo max >"$CGROUP/zone.leave/cpu.max"
+  until_true "seen" told leave DriftFound cappedCpu
+  echo 1000 >"$CGROUP/zone.leave/pids.max"
+  until_true "another one mended" holds leave 67108864 32 "max 100000" 250
+  await leave running
+}

@@ -8,7 +8,7 @@ use reeve_kernel::wire::{InitSpec, Request, Snapshot, StepName};
 use reeve_schema::Zone;
 use reeve_state::journal::Phase;
 use reeve_state::observed::derive_state;
-use reeve_state::{Fact, ZoneState, wanted};
+use reeve_state::{Fact, ZoneState, limits, wanted};
 use serde_json::Value;
 
 use super::stage::Stage;
@@ -183,7 +183,8 @@ impl Walk<'_> {
     }
 
     pub(super) fn apply_limits(&mut self, stage: &Stage) -> Result<()> {
-        let controls = resolve::controls(self.host.places(), self.manifest()?, true);
+        let mut controls = resolve::controls(self.host.places(), self.manifest()?, true);
+        controls.retain(|control| !self.is_left(&control.file));
         let mut steps = Steps::begin(self, stage);
         self.reach()?;
         let started = Instant::now();
@@ -191,6 +192,12 @@ impl Walk<'_> {
         steps.done(self, stage.first(), micros(started));
         self.look(false);
         Ok(())
+    }
+
+    /// Whether the limit in this file drifted and is only told of, ignored, or waits.
+    fn is_left(&self, file: &str) -> bool {
+        let field = limits::FIELDS.iter().find(|(_, own)| *own == file).map(|(field, _)| *field);
+        self.plan.differences.iter().any(|one| Some(one.field.as_str()) == field && !one.is_acted_on())
     }
 
     /// Puts host ends back into their bridges, up; a bridge that is gone is made again.

@@ -75,7 +75,7 @@ fn take(world: &mut World, zone: &ZonePlan, step: &Step) {
         step_name::STOP_INIT => end_processes(facts),
         step_name::MEND => mend(world, zone),
         step_name::ADOPT => facts.zoneadmd = process(200),
-        step_name::APPLY_LIMITS => facts.cgroup = Fact::Known(cgroup_of(zone.manifest.as_ref().expect("a manifest"))),
+        step_name::APPLY_LIMITS => apply_limits(facts, zone),
         step_name::REPAIR_LINKS => facts.links = Fact::Known(links_of(zone.manifest.as_ref().expect("a manifest"))),
         name if step_name::READY.contains(&name) => {
             ready(facts, zone, name);
@@ -87,6 +87,24 @@ fn take(world: &mut World, zone: &ZonePlan, step: &Step) {
         name if step_name::HALT.contains(&name) => halt(facts, name),
         name => panic!("no step {name}"),
     }
+}
+
+/// Limits that drifted and are left so keep what they are.
+fn apply_limits(facts: &mut ZoneFacts, zone: &ZonePlan) {
+    let mut new = cgroup_of(zone.manifest.as_ref().expect("a manifest"));
+    if let Fact::Known(old) = &facts.cgroup {
+        let left = |field: &str| zone.differences.iter().any(|one| one.field == field && !one.is_acted_on());
+        let mut keep = |field: &str, new: &mut Option<String>, old: &Option<String>| {
+            if left(field) {
+                new.clone_from(old);
+            }
+        };
+        keep("cappedMemory", &mut new.memory_max, &old.memory_max);
+        keep("maxProcesses", &mut new.pids_max, &old.pids_max);
+        keep("cappedCpu", &mut new.cpu_max, &old.cpu_max);
+        keep("cpuShares", &mut new.cpu_weight, &old.cpu_weight);
+    }
+    facts.cgroup = Fact::Known(new);
 }
 
 /// What is of the platform and can be put back on the zone as it is.
