@@ -506,3 +506,43 @@ fn drift_waits_at_its_gate_for_somebody_who_approves_exactly_that() {
     let left = host.take_down();
     assert!(left.problems.is_empty(), "left over: {:#?}\n{}", left.problems, host.controller_log());
 }
+
+/// Makes a folder one that can be changed again, whatever happened.
+struct Mutable(String);
+
+impl Drop for Mutable {
+    fn drop(&mut self) {
+        let _ = Command::new("chattr").args(["-i", &self.0]).status();
+    }
+}
+
+#[test]
+fn what_cannot_be_mended_keeps_no_init_from_being_started() {
+    let mut bed = bed("drift-unmendable");
+    bed.zone("u", 15, "");
+    bed.host.start_controller();
+    bed.wait_steady("u");
+    let before = bed.status("u");
+    std::thread::sleep(Duration::from_millis(500));
+    let mutable = Mutable(before["zonepath"].as_str().expect("a path").to_owned());
+    // Between the two it would be mended.
+    let controller = bed.host.controller_pid();
+    sys::kill(controller, libc::SIGSTOP);
+    bed.make("u", &Sh("chmod 755 $P && chattr +i $P"));
+    sys::kill(controller, libc::SIGCONT);
+    let failing = |status: &Value| {
+        condition(status, "Converged")
+            .is_some_and(|one| one["message"].as_str().is_some_and(|text| text.contains("zonepath.mode")))
+            && condition(status, "Converged").is_some_and(|one| one["reason"] == "StepFailed")
+    };
+    bed.host.wait("u", "failing", failing);
+    bed.make("u", &Sh("kill -9 $I"));
+    bed.host.wait("u", "started again", |now| now["initPid"].is_i64() && now["initPid"] != before["initPid"]);
+    drop(mutable);
+    bed.host.ok(&["retry", "u"]);
+    bed.wait_steady("u");
+    assert!(bed.drifted("u").is_empty(), "{:?}", bed.drifted("u"));
+    let Bed { ref mut host, .. } = bed;
+    let left = host.take_down();
+    assert!(left.problems.is_empty(), "left over: {:#?}\n{}", left.problems, host.controller_log());
+}

@@ -174,7 +174,10 @@ impl Walk<'_> {
             }
             if let Err(error) = result {
                 self.failed(stage, &error);
-                break;
+                // What cannot be mended keeps no zone from being started.
+                if stage.part != Part::Mend {
+                    break;
+                }
             }
         }
         self.outcome.walked.extend(history);
