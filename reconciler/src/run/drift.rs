@@ -1,8 +1,6 @@
 //! Drift as the passes find it: told of once when it is found, told of again when it is mended or came right by itself, and
 //! counted, so that what comes back again and again stops being mended.
 
-use std::collections::BTreeSet;
-
 use reeve_kernel::observe::platform as kernel;
 use reeve_state::approval;
 use reeve_state::difference::{Difference, Recorded};
@@ -20,7 +18,7 @@ use crate::observe::closer::Resident;
 use crate::pass::Scope;
 use crate::store::approvals;
 use crate::store::events::{self, HostEvent};
-use crate::store::zone::ZoneFiles;
+use crate::store::zone::{Memory, ZoneFiles};
 
 impl Engine {
     /// Takes in what the last pass found of these zones.
@@ -50,35 +48,56 @@ impl Engine {
         if quiet && first.is_none() && !plan.differences.iter().any(Difference::is_drift) {
             return;
         }
-        let mut memory = self.world.seen(zone).memory;
-        if let (Some(first), Some(recorded)) = (first, recorded) {
+        let reference = first.zip(recorded).map(|(first, recorded)| {
             let platform = Some(Platform { strangers: Vec::new(), ..first.clone() });
-            let state = came_up.unwrap_or(recorded.state);
-            let recorded = Recorded { platform, state, ..recorded.clone() };
-            memory.recorded = Some(recorded);
-        }
-        let mending = self.zones.get_mut(zone).map(|entry| std::mem::take(&mut entry.mending)).unwrap_or_default();
-        let before = self.world.memories.get(zone).cloned();
+            Recorded { platform, state: came_up.unwrap_or(recorded.state), ..recorded.clone() }
+        });
+        let mut memory = self.world.seen(zone).memory;
+        let before = memory.clone();
+        memory.recorded = reference.or(memory.recorded);
+        let mending = self.zones.get(zone).map(|entry| entry.mending.clone()).unwrap_or_default();
         let news = memory.policy.drift.take(&plan.differences, facts, &mending, &wanted.digest, crate::store::now());
-        let left: BTreeSet<String> =
-            mending.into_iter().filter(|field| memory.policy.drift.found.contains_key(field)).collect();
-        if let Some(entry) = self.zones.get_mut(zone) {
-            entry.mending = left;
-        }
-        if before.as_ref() == Some(&memory) {
+        if before != memory && !self.keep(zone, &before, &memory) {
             return;
         }
-        let files = ZoneFiles::new(self.host.places(), zone);
-        if files.run().is_dir()
-            && let Err(error) = files.remember(&memory)
-        {
-            tracing::warn!("zone {zone}: {error}");
+        if let Some(entry) = self.zones.get_mut(zone) {
+            entry.mending.retain(|field| memory.policy.drift.found.contains_key(field));
+        }
+        if before == memory {
+            return;
         }
         self.world.remember(zone, memory);
         self.spend_approval(zone, &news);
         for event in news {
             self.tell_drift(zone, event);
         }
+    }
+
+    /// Keeps what is remembered of a zone from now on. False where that was not looked at: somebody walks the zone by hand, or has,
+    /// and wrote down more than was known here. Then the zone is looked at again.
+    fn keep(&mut self, zone: &str, before: &Memory, after: &Memory) -> bool {
+        let files = ZoneFiles::new(self.host.places(), zone);
+        if !files.run().is_dir() {
+            return true;
+        }
+        let mut is_old = false;
+        let kept = files.amend(self.host.boot_id(), |memory| {
+            is_old = !memory.is_of_the_same_walks(before);
+            if !is_old {
+                memory.clone_from(after);
+            }
+            !is_old
+        });
+        match kept {
+            Ok(Some(_)) if is_old => self.scope.look(zone),
+            Ok(Some(_)) => return true,
+            Ok(None) => self.when_free(zone, Happening::Changed { zone: zone.to_owned() }),
+            Err(error) => {
+                tracing::warn!("zone {zone}: {error}");
+                return true;
+            }
+        }
+        false
     }
 
     /// What was approved of drift is of this time alone: the same again is asked for anew.

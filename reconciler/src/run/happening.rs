@@ -216,15 +216,34 @@ impl Engine {
         if gone && let Some(entry) = self.zones.get_mut(zone) {
             entry.connected = false;
         }
-        let mut memory = self.world.seen(zone).memory;
-        if walk::note_events(&mut memory, events) {
+        if walk::note_events(&mut self.world.seen(zone).memory, events) {
             // Written before it is answered: a controller that is killed now must not start init without counting.
-            if let Err(error) = ZoneFiles::new(self.host.places(), zone).remember(&memory) {
-                tracing::warn!("zone {zone}: {error}");
+            let files = ZoneFiles::new(self.host.places(), zone);
+            match files.amend(self.host.boot_id(), |memory| walk::note_events(memory, events)) {
+                Ok(Some(memory)) => drop(self.world.memories.insert(zone.to_owned(), memory)),
+                // Somebody walks the zone by hand.
+                Ok(None) => {
+                    let again = Happening::Heard { zone: zone.to_owned(), events: events.to_vec(), gone: false };
+                    return self.when_free(zone, again);
+                }
+                Err(error) => {
+                    tracing::warn!("zone {zone}: {error}");
+                    let mut memory = self.world.seen(zone).memory;
+                    walk::note_events(&mut memory, events);
+                    self.world.memories.insert(zone.to_owned(), memory);
+                }
             }
-            self.world.memories.insert(zone.to_owned(), memory);
         }
         self.scope.look(zone);
+    }
+
+    /// Tells of it when nobody has the zone's lock any more.
+    pub(super) fn when_free(&self, zone: &str, happening: Happening) {
+        let (files, tell) = (ZoneFiles::new(self.host.places(), zone), self.around.tell.clone());
+        tokio::task::spawn_blocking(move || {
+            files.wait_free();
+            let _ = tell.send(happening);
+        });
     }
 
     pub(super) fn links_changed(&mut self, changed: Changed) {

@@ -114,12 +114,30 @@ impl ZoneLock {
         loop {
             let file = open(path)?;
             file.lock().on("flock", path)?;
-            let ours = file.metadata().on("fstat", path)?;
-            if std::fs::metadata(path).is_ok_and(|found| found.ino() == ours.ino() && found.dev() == ours.dev()) {
+            if is_at(&file, path)? {
                 return Ok(Self { _file: file });
             }
         }
     }
+
+    /// Takes the lock at `path` where nobody has it.
+    ///
+    /// # Errors
+    /// The file that could not be opened or locked.
+    pub fn take_free(path: &Path) -> Result<Option<Self>> {
+        let file = open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(is_at(&file, path)?.then_some(Self { _file: file })),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => Err(error).on("flock", path),
+        }
+    }
+}
+
+/// Whether the open file is still the one at `path`.
+fn is_at(file: &File, path: &Path) -> Result<bool> {
+    let ours = file.metadata().on("fstat", path)?;
+    Ok(std::fs::metadata(path).is_ok_and(|found| found.ino() == ours.ino() && found.dev() == ours.dev()))
 }
 
 fn open(path: &Path) -> Result<File> {

@@ -114,6 +114,14 @@ pub struct Memory {
     pub halt: Option<HaltStatus>,
 }
 
+impl Memory {
+    /// Whether no walk has written anything down since the other one.
+    pub fn is_of_the_same_walks(&self, other: &Self) -> bool {
+        (&self.recorded, self.environment, &self.policy.restarts)
+            == (&other.recorded, other.environment, &other.policy.restarts)
+    }
+}
+
 /// The files of one zone.
 #[derive(Clone, Debug)]
 pub struct ZoneFiles {
@@ -152,6 +160,13 @@ impl ZoneFiles {
                 Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
                 taken => return taken,
             }
+        }
+    }
+
+    /// Waits until nobody has the lock; not for a zone that has gone.
+    pub fn wait_free(&self) {
+        if self.run.is_dir() {
+            drop(ZoneLock::take(&self.run.join("lock")));
         }
     }
 
@@ -279,6 +294,23 @@ impl ZoneFiles {
         let mut bytes = serde_json::to_vec(memory).map_err(std::io::Error::other).on("encode", &path)?;
         bytes.push(b'\n');
         files::swap(&path, &bytes)
+    }
+
+    /// Changes what is remembered, from what is on disk now: other programs walk zones as well, and what they wrote down counts.
+    /// `change` says whether there is something to be kept. None where somebody walks the zone, or it has gone.
+    ///
+    /// # Errors
+    /// The file that could not be locked or written.
+    pub fn amend(&self, boot_id: &str, change: impl FnOnce(&mut Memory) -> bool) -> Result<Option<Memory>> {
+        if !self.run.is_dir() {
+            return Ok(None);
+        }
+        let Some(_lock) = ZoneLock::take_free(&self.run.join("lock"))? else { return Ok(None) };
+        let mut memory = self.memory(boot_id);
+        if change(&mut memory) {
+            self.remember_locked(&memory)?;
+        }
+        Ok(Some(memory))
     }
 
     /// R: from this boot's memory, or else from a configuration of an earlier boot. A configuration of this boot without a
