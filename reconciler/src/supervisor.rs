@@ -239,6 +239,14 @@ impl Zoneadmd {
         }
     }
 
+    /// Waits until it tells something of its own accord, for this long at most.
+    ///
+    /// # Errors
+    /// As [`Zoneadmd::drain`].
+    pub fn wait_event(&mut self, timeout: Duration) -> Result<()> {
+        if self.events.is_empty() && self.wait(timeout)? { self.drain() } else { Ok(()) }
+    }
+
     /// What it told of its own accord so far, without waiting.
     ///
     /// # Errors

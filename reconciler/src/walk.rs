@@ -118,7 +118,14 @@ fn carry_out(
         walk.look(true);
         return walk.end(true);
     }
-    walk.run();
+    match walk.is_overtaken() {
+        Ok(false) => walk.run(),
+        Ok(true) => {
+            walk.look(true);
+            return walk.end(true);
+        }
+        Err(error) => walk.outcome.failed = Some(error.to_string()),
+    }
     drop(lock);
     walk.end(false)
 }

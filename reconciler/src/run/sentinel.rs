@@ -28,7 +28,7 @@ use super::happening::Happening;
 use crate::observe::closer;
 use crate::places::Places;
 
-/// How long zoneadmd has to take down how init ended before the sentinel has the zone looked at.
+/// How long zoneadmd has to tell how init ended before the sentinel has the zone looked at: whoever plans before that plans twice.
 const AFTER_INIT: std::time::Duration = std::time::Duration::from_millis(250);
 /// Descriptors that watching one zone takes.
 const DESCRIPTORS: u64 = 3;
@@ -320,7 +320,7 @@ fn mounts(zone: &str, zsched: i32, init: Option<i32>, tell: UnboundedSender<Happ
             .await;
         }
         drop(ears);
-        // How init ended is for zoneadmd to tell, which takes it down first: whoever looks before that knows no restart policy.
+        // How init ended is for zoneadmd to tell, which takes it down first.
         if init.is_some_and(|init| kernel::namespace_number(&init.to_string(), "mnt").is_none()) {
             tokio::time::sleep(AFTER_INIT).await;
         }

@@ -187,7 +187,10 @@ impl<'a> ZoneIds<'a> {
     /// # Errors
     /// When the run folder cannot be written, or every ID is in use.
     pub fn give(&self, zone: &str) -> Result<u32> {
-        let counter = self.run.join("next-zone-id");
+        let (marks, counter) = (self.run.join("ids"), self.run.join("next-zone-id"));
+        // Of two that are given at the same time the lower one could else be noted last, and the higher one be given again at once.
+        let lock = File::open(&marks).on("open", &marks)?;
+        lock.lock().on("flock", &marks)?;
         let start = files::read(&counter)?.and_then(|text| String::from_utf8(text).ok()?.trim().parse().ok());
         let start = start.filter(|id| (1..=ZONE_ID_MAX).contains(id)).unwrap_or(1);
         for id in (start..=ZONE_ID_MAX).chain(1..start) {

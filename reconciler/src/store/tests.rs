@@ -215,3 +215,29 @@ fn a_file_where_a_folder_is_to_be_is_named() {
     }
     assert_eq!(fs::read(&file).unwrap(), b"old");
 }
+
+#[test]
+fn ids_that_are_given_at_the_same_time_are_not_given_again_at_once() {
+    let scene = scene();
+    for _ in 0..50 {
+        let given: Vec<(String, u32)> = std::thread::scope(|scope| {
+            let give = |n: usize| {
+                let places = &scene.places;
+                scope.spawn(move || {
+                    let zone = format!("z{n}");
+                    let id = ZoneIds::new(places.run()).give(&zone).unwrap();
+                    (zone, id)
+                })
+            };
+            let threads: Vec<_> = (0..4).map(give).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let ids = ZoneIds::new(scene.places.run());
+        for (zone, id) in &given {
+            ids.release(zone, *id).unwrap();
+        }
+        let next = ids.give("next").unwrap();
+        assert!(given.iter().all(|(_, id)| *id != next), "{given:?}, then {next}");
+        ids.release("next", next).unwrap();
+    }
+}

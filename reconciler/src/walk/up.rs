@@ -8,6 +8,7 @@ use reeve_kernel::wire::{InitSpec, Request, Snapshot, StepName};
 use reeve_schema::Zone;
 use reeve_state::journal::Phase;
 use reeve_state::observed::derive_state;
+use reeve_state::plan::{Action, step_name};
 use reeve_state::{Fact, ZoneState, limits, wanted};
 use serde_json::Value;
 
@@ -21,6 +22,9 @@ use crate::store::files;
 use crate::store::ids::ZoneIds;
 use crate::store::zone::{Configured, typed};
 use crate::supervisor::Zoneadmd;
+
+/// How long zsched may take to tell how an init ended that is seen to be gone.
+const END_WITHIN: Duration = Duration::from_secs(2);
 
 impl Walk<'_> {
     /// The manifest that this walk brings up: the plan's, or else the recorded one.
@@ -128,6 +132,31 @@ impl Walk<'_> {
         self.note_traces();
         self.write_journal(stage, stage.last(), Phase::Done)?;
         self.commit(ZoneState::Ready)
+    }
+
+    /// Whether the plan starts an init where the one before has ended and nobody knew how: what follows that end is for the restart
+    /// policy to say, and the plan to be made anew. Who watches the process can be quicker than what zoneadmd tells.
+    pub(super) fn is_overtaken(&mut self) -> Result<bool> {
+        let first = self.plan.steps.iter().find(|step| step.action != Action::Live);
+        if self.memory.environment.is_none() || !first.is_some_and(|step| step.name == step_name::START_INIT) {
+            return Ok(false);
+        }
+        self.reach()?;
+        self.hear();
+        if self.memory.environment.is_some() {
+            let snapshot = self.ask(&Request::Status, Duration::ZERO, &mut Steps::none())?;
+            if snapshot.init == 0 {
+                super::note_snapshot(&mut self.memory, &snapshot);
+            } else if let Some(zoneadmd) = self.zoneadmd.as_mut() {
+                zoneadmd.wait_event(END_WITHIN)?;
+                self.hear();
+            }
+        }
+        let ended = self.memory.environment.is_none();
+        if ended {
+            self.files.remember_locked(&self.memory)?;
+        }
+        Ok(ended)
     }
 
     pub(super) fn boot(&mut self, stage: &Stage) -> Result<()> {
