@@ -181,6 +181,12 @@ impl Zoneadmd {
         Error::Zoneadmd { zone: self.zone.clone(), what: what.into() }
     }
 
+    /// Says that a Boot or a Restart is about to be asked for, and waits for nothing.
+    pub fn announce(&self) {
+        // Where it does not arrive, whoever asks will hear of it.
+        let _ = self.channel.send(&Request::Prepare.to_bytes(), &[]);
+    }
+
     /// Asks, tells `on_step` of each step and its microseconds, and returns what is there when it is done. `allowed` is
     /// what the request itself may take.
     ///

@@ -14,7 +14,7 @@ use reeve_kernel::wire::{EndOfInit, Event, Snapshot, StepName};
 use reeve_state::difference::Recorded;
 use reeve_state::journal::{self, Entry, Evidence, Phase};
 use reeve_state::observed::derive_state;
-use reeve_state::plan::{Action, Step, ZonePlan};
+use reeve_state::plan::{Action, Step, ZonePlan, step_name};
 use reeve_state::restart::{ExitKind, ExitReport};
 use reeve_state::status::{DONE, HistoryEntry, Outcome};
 use reeve_state::suspension::Suspension;
@@ -105,6 +105,7 @@ fn carry_out(
     let outcome = Outcome::default();
     let halting = halt::Halting::new(matches!(by, By::Hand { force_detach: true }));
     let mut walk = Walk { host, plan, source, observer, files, zoneadmd, facts, memory, recorded, outcome, halting };
+    walk.announce();
     let lock = match walk.files.lock() {
         Ok(lock) => lock,
         Err(error) => {
@@ -134,6 +135,17 @@ impl Walk<'_> {
     fn end(self, stale: bool) -> Walked {
         let seen = ZoneSeen { facts: self.facts, memory: self.memory, recorded: self.recorded };
         Walked { seen, outcome: self.outcome, stale }
+    }
+
+    /// Where a boot comes first, zoneadmd hears of it before the intent is written: it wakes, and what takes time and is
+    /// nobody's yet is made meanwhile. Nothing in the zone changes by that.
+    fn announce(&self) {
+        let names: Vec<&str> = self.plan.steps.iter().take(2).map(|step| step.name.as_str()).collect();
+        if let (Some(zoneadmd), [step_name::START_INIT, ..] | [step_name::STOP_INIT, step_name::START_INIT]) =
+            (&*self.zoneadmd, &names[..])
+        {
+            zoneadmd.announce();
+        }
     }
 
     fn run(&mut self) {
@@ -448,7 +460,7 @@ pub fn note_snapshot(memory: &mut Memory, snapshot: &Snapshot) -> bool {
 
 /// The plan's name of a step that zoneadmd tells of.
 fn plan_name(step: &str) -> &str {
-    if step == StepName::Init.as_str() { reeve_state::plan::step_name::START_INIT } else { step }
+    if step == StepName::Init.as_str() { step_name::START_INIT } else { step }
 }
 
 fn micros(since: Instant) -> u64 {

@@ -136,8 +136,10 @@ pub fn swap(path: &Path, bytes: &[u8]) -> Result<()> {
     spare.push(".old");
     let spare = PathBuf::from(spare);
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&spare).on("open", &spare)?;
+    // What is in it is written over, and cut off only then: to free its pages and to find new ones takes longer than that.
+    let mut file = options.write(true).create(true).truncate(false).mode(0o600).open(&spare).on("open", &spare)?;
     file.write_all(bytes).on("write", &spare)?;
+    file.set_len(bytes.len() as u64).on("ftruncate", &spare)?;
     match rustix::fs::renameat_with(CWD, &spare, CWD, path, RenameFlags::EXCHANGE) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::INVAL) => fs::rename(&spare, path).on("rename", path),

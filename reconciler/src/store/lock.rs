@@ -160,6 +160,9 @@ fn read_holder(file: &mut File) -> Holder {
 
 /// Field 22 of /proc/PID/stat (proc(5)): when the process started, in clock ticks since boot.
 pub fn start_time(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // One read(2) gives all of it.
+    let mut stat = [0; 1024];
+    let length = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut stat)).ok()?;
+    let stat = String::from_utf8_lossy(stat.get(..length)?);
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }

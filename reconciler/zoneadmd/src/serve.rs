@@ -269,6 +269,12 @@ impl Server {
                 client.channel.send(&Reply::LoggedIn(number).to_bytes(), &fds)?;
                 return Ok(None);
             }
+            Request::Prepare => {
+                if let Some(zone) = &self.zone {
+                    zone.announce_boot();
+                }
+                return Ok(None);
+            }
             Request::Status => {}
         }
         let snapshot = self.zone()?.snapshot();

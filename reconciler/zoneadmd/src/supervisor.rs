@@ -370,6 +370,13 @@ impl Supervisor {
         }
     }
 
+    /// Passes on that a boot is about to be asked for. Where that fails, the boot will tell.
+    pub fn announce_boot(&self) {
+        if let Some(zsched) = self.zsched.as_ref().filter(|zsched| zsched.owed == 0 && !self.halting) {
+            let _ = zsched.channel.send(&ZschedRequest::Prepare.to_bytes(), &[]);
+        }
+    }
+
     /// A cgroup that no environment had before, and its number.
     fn make_leaf(&self) -> Result<(u32, Cgroup)> {
         let mut number = self.last_number + 1;

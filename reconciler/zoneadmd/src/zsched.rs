@@ -5,7 +5,7 @@
 //! It executes nothing, reads nothing the zone wrote, and listens on a socket that only the global zone can reach, so
 //! that a new zoneadmd finds it.
 
-use reeve_kernel::application::environment::{self, Command, Executable, Platform, Started, Streams};
+use reeve_kernel::application::environment::{self, Command, Cradle, Executable, Platform, Prepared, Started, Streams};
 use reeve_kernel::application::{login, privileges, reboot};
 use reeve_kernel::channel::{Channel, Message};
 use reeve_kernel::error::{Context, Error, Result};
@@ -14,7 +14,7 @@ use reeve_kernel::platform::devices::{self, Console};
 use reeve_kernel::platform::file_systems::FileSystems;
 use reeve_kernel::platform::namespaces::Namespaces;
 use reeve_kernel::platform::network;
-use reeve_kernel::sys::{self, CStrings, Child, Stack};
+use reeve_kernel::sys::{self, CStrings, Child};
 use reeve_kernel::wire::{EndOfInit, Held, InitSpec, LoginSpec, PlatformSpec, Program, ZschedReply, ZschedRequest};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -50,9 +50,11 @@ struct Zsched<'a> {
     user_ns: BorrowedFd<'a>,
     program: BorrowedFd<'a>,
     outer: OwnedFd,
-    stack: Stack,
+    cradle: Cradle,
     file_systems: Option<FileSystems>,
     console: Option<Console>,
+    /// For an environment that is about to be asked for.
+    prepared: Option<Prepared>,
     init: Option<Child>,
     /// The mount namespace of the application environment.
     mounts: Option<OwnedFd>,
@@ -103,9 +105,10 @@ fn prepare(start: Start<'_>) -> Result<Zsched<'_>> {
         user_ns,
         program: start.program,
         outer,
-        stack: Stack::new(),
+        cradle: Cradle::new()?,
         file_systems: None,
         console: None,
+        prepared: None,
         init: None,
         mounts: None,
         spent: Vec::new(),
@@ -130,10 +133,13 @@ impl Zsched<'_> {
                 let mut polled = vec![PollFd::new(listener, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
                 polled.extend(self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
                 polled.extend(self.peer.as_ref().map(|peer| PollFd::new(peer, PollFlags::IN)));
-                let quiet = (!self.spent.is_empty()).then_some(&QUIET);
+                let quiet = (!self.spent.is_empty() || self.prepared.is_some()).then_some(&QUIET);
                 match rustix::event::poll(&mut polled, quiet) {
                     Err(rustix::io::Errno::INTR) => continue,
-                    Ok(0) => self.spent.clear(),
+                    Ok(0) => {
+                        self.spent.clear();
+                        self.prepared = None;
+                    }
                     polled => drop(polled.at("poll", "zsched")?),
                 }
                 let after = 2 + self.listeners.len();
@@ -204,11 +210,13 @@ impl Zsched<'_> {
                 sys::set_undumpable();
                 sys::trim_memory();
             }),
+            ZschedRequest::Prepare => return self.prepare_boot(),
             ZschedRequest::Boot(number, init) => return self.boot(number, &init, &message.fds),
             ZschedRequest::Login(number, login) => return self.login(number, &login, &message.fds),
             ZschedRequest::Hello => return self.hello(),
             ZschedRequest::UnconfigureDevices => {
                 self.spent.clear();
+                self.prepared = None;
                 self.console = None;
                 // Where the file systems could not be built, what is at /dev is a copy of the host's.
                 self.file_systems.as_ref().map_or(Ok(()), |_| devices::remove())
@@ -257,6 +265,13 @@ impl Zsched<'_> {
         self.tell(&reply, &fds);
     }
 
+    /// What cannot be made now is made when it is asked for, and then it is told why not.
+    fn prepare_boot(&mut self) {
+        if self.established && self.prepared.is_none() {
+            self.prepared = Prepared::make(platform(self.spec, self.user_ns, self.program)).ok();
+        }
+    }
+
     fn boot(&mut self, number: u32, init: &InitSpec, fds: &[OwnedFd]) {
         match self.start_init(init, fds) {
             Ok(Started { child, listener, scaffold }) => {
@@ -285,7 +300,8 @@ impl Zsched<'_> {
         let slave = console.slave.as_fd();
         let streams = Streams { fds: [slave; 3], terminal: true };
         let platform = platform(self.spec, self.user_ns, self.program);
-        environment::start(&mut self.stack, cgroup.as_fd(), platform, &command, streams)
+        let prepared = self.prepared.take().map_or_else(|| Prepared::make(platform), Ok)?;
+        environment::start(&mut self.cradle, cgroup.as_fd(), platform, prepared, &command, streams)
     }
 
     fn login(&mut self, number: u32, login: &LoginSpec, fds: &[OwnedFd]) {
@@ -324,14 +340,15 @@ impl Zsched<'_> {
         let started = match &self.init {
             Some(init) => {
                 let namespaces = (init.pidfd.as_fd(), self.outer.as_fd());
-                login::start_beside_init(&mut self.stack, cgroup, platform, namespaces, &direct, streams)?
+                login::start_beside_init(&mut self.cradle, cgroup, platform, namespaces, &direct, streams)?
             }
             None => {
                 // The first process of a PID namespace is spared most signals, which no command expects.
                 let zone = mount::open_folder(Path::new("/"))?;
                 mount::exists_in(zone.as_fd(), &login.argv[0])?;
                 let command = below_own_init(&login.argv, &login.environment);
-                environment::start(&mut self.stack, cgroup, platform, &command, streams)?
+                let prepared = Prepared::make(platform)?;
+                environment::start(&mut self.cradle, cgroup, platform, prepared, &command, streams)?
             }
         };
         Ok((started, master))

@@ -77,20 +77,58 @@ pub struct Started {
     pub scaffold: Option<OwnedFd>,
 }
 
+/// What children are started with, kept so that it is made once: their stack, and the channel on which they hand over
+/// what they leave.
+pub struct Cradle {
+    stack: Stack,
+    ours: Channel,
+    theirs: Channel,
+}
+
+impl Cradle {
+    /// A new one.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE or ENOMEM.
+    pub fn new() -> Result<Self> {
+        let (ours, theirs) = Channel::pair()?;
+        Ok(Self { stack: Stack::new(), ours, theirs })
+    }
+}
+
+/// What an application environment needs and is the same for whatever is started in it: made before it is asked for, it
+/// costs the start no time. It is attached nowhere, and gone when it is dropped.
+#[derive(Debug)]
+pub struct Prepared {
+    run: OwnedFd,
+}
+
+impl Prepared {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// The errno of the failed call.
+    pub fn make(platform: Platform<'_>) -> Result<Self> {
+        let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+        Ok(Self { run: tmpfs(platform.tmpfs_bytes, 0o755, platform.id_base, attributes)? })
+    }
+}
+
 /// Starts the command as the first process of a new application environment, in `cgroup`, a fresh one of this
 /// environment's own. When this returns the command has been executed.
 ///
 /// # Errors
 /// The call that failed in the child; ENOENT or EACCES of execve(2) name the program. Nothing is left running.
 pub fn start(
-    stack: &mut Stack,
+    cradle: &mut Cradle,
     cgroup: BorrowedFd<'_>,
     platform: Platform<'_>,
+    prepared: Prepared,
     command: &Command,
     streams: Streams<'_>,
 ) -> Result<Started> {
-    spawn(stack, flags::NEWPID | flags::NEWNS, cgroup, |listen| {
-        mount_environment(platform)?;
+    spawn(cradle, flags::NEWPID | flags::NEWNS, cgroup, |listen| {
+        mount_environment(platform, &prepared)?;
         let scaffold = own_mount_namespace()?;
         sys::setns(platform.user_ns, flags::NEWUSER)?;
         sys::unshare(flags::NEWNS)?;
@@ -110,16 +148,16 @@ fn own_mount_namespace() -> Result<OwnedFd> {
 
 /// Runs `body` in a vforked child and turns what it left behind into the result.
 pub(super) fn spawn(
-    stack: &mut Stack,
+    cradle: &mut Cradle,
     flags: u64,
     cgroup: BorrowedFd<'_>,
     mut body: impl FnMut(&Channel) -> Result<()>,
 ) -> Result<Started> {
-    let (ours, theirs) = Channel::pair()?;
+    let Cradle { stack, ours, theirs } = cradle;
     // Written by the child in the memory it shares; it stays as it is when the child execs.
     let mut failed: Option<Error> = None;
     let child = sys::vfork(flags, Some(cgroup), stack, &mut || {
-        failed = body(&theirs).err();
+        failed = body(theirs).err();
         127
     })?;
     let started = match failed {
@@ -133,6 +171,8 @@ pub(super) fn spawn(
     match started {
         Ok((listener, scaffold)) => Ok(Started { child, listener, scaffold }),
         Err(error) => {
+            // What it may have handed over is not the next one's.
+            (*ours, *theirs) = Channel::pair()?;
             // It may have been executed already: without its listener nothing is left of it either.
             let _ = sys::pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
             let id = rustix::process::WaitId::PidFd(child.pidfd.as_fd());
@@ -143,7 +183,7 @@ pub(super) fn spawn(
 }
 
 /// The mounts that belong to this environment alone. The caller's root is the zone's tree already.
-fn mount_environment(platform: Platform<'_>) -> Result<()> {
+fn mount_environment(platform: Platform<'_>, prepared: &Prepared) -> Result<()> {
     let zone = mount::open_folder(Path::new("/"))?;
     let masks = Masks::open(zone.as_fd())?;
     let quiet = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
@@ -152,9 +192,8 @@ fn mount_environment(platform: Platform<'_>) -> Result<()> {
     mount::attach(proc.as_fd(), target.as_fd(), "/proc")?;
     masks.cover(proc.as_fd())?;
 
-    let run = tmpfs(platform.tmpfs_bytes, 0o755, platform.id_base, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)?;
     let target = mount::mount_point(zone.as_fd(), "/run", Shape::Folder, platform.id_base)?;
-    mount::attach(run.as_fd(), target.as_fd(), "/run")?;
+    mount::attach(prepared.run.as_fd(), target.as_fd(), "/run")?;
 
     // The child was born in its cgroup, so that this is what it sees as the root of the hierarchy.
     sys::unshare(flags::NEWCGROUP)?;

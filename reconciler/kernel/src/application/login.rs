@@ -1,9 +1,9 @@
 //! A login: a command run in a zone for somebody of the global zone. Into a Running zone it joins init's namespaces;
 //! into a Ready zone, which has no process, it gets an environment of its own, so that zsched is out of its sight.
 
-use crate::application::environment::{self, Command, Platform, Started, Streams};
+use crate::application::environment::{self, Command, Cradle, Platform, Started, Streams};
 use crate::error::Result;
-use crate::sys::{self, Stack, flags};
+use crate::sys::{self, flags};
 use rustix::fd::BorrowedFd;
 
 /// Starts the command inside the application environment whose init is `init`. The caller is zsched, whose own PID
@@ -12,7 +12,7 @@ use rustix::fd::BorrowedFd;
 /// # Errors
 /// ESRCH when init has just ended, else the call that failed.
 pub fn start_beside_init(
-    stack: &mut Stack,
+    cradle: &mut Cradle,
     cgroup: BorrowedFd<'_>,
     platform: Platform<'_>,
     (init, outer): (BorrowedFd<'_>, BorrowedFd<'_>),
@@ -21,7 +21,7 @@ pub fn start_beside_init(
 ) -> Result<Started> {
     // setns(2) to a PID namespace counts for children only; it is taken back at once, whatever happens.
     sys::setns(init, flags::NEWPID)?;
-    let started = environment::spawn(stack, 0, cgroup, |listen| {
+    let started = environment::spawn(cradle, 0, cgroup, |listen| {
         sys::setns(init, flags::NEWUSER | flags::NEWNS)?;
         sys::unshare(flags::NEWCGROUP)?;
         environment::execute(platform, command, streams, listen, None)

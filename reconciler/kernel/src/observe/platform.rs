@@ -16,6 +16,8 @@ use std::fmt::Write;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// What most of the kernel's files are shorter than.
+const USUAL: usize = 4096;
 /// Longest mount table of an environment that is read: its processes can make it long.
 const MOUNTS_MAX: usize = 1 << 20;
 /// Most entries of /dev that are looked at.
@@ -162,7 +164,8 @@ fn plain(text: &str) -> String {
 fn bounded(path: &str) -> Result<Vec<u8>> {
     use std::io::Read;
     let os = |error: std::io::Error| Error::os("read", path, Errno::from_io_error(&error).unwrap_or(Errno::IO));
-    let mut text = Vec::new();
+    // Without room to begin with, it would be asked for in pieces of 32 bytes and up.
+    let mut text = Vec::with_capacity(USUAL);
     let file = std::fs::File::open(path).map_err(os)?;
     file.take(MOUNTS_MAX as u64 + 1).read_to_end(&mut text).map_err(os)?;
     match text.len() {

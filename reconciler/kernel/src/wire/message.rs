@@ -257,6 +257,7 @@ fields! {
 
 variants! {
     /// What the controller (or a command) asks of zoneadmd. Descriptors that go with it are named at each.
+    /// All but Prepare are answered.
     pub enum Request {
         /// Bring the virtual platform up.
         Ready(spec: PlatformSpec) = 1,
@@ -275,6 +276,9 @@ variants! {
         SetControls(controls: Vec<Control>) = 7,
         /// Run a command in the zone. Without a terminal, three descriptors go with it.
         Login(login: LoginSpec) = 8,
+        /// A Boot or Restart is about to be asked for: make ready what it needs and what is nobody's yet. Not answered; where
+        /// none comes, what was made is dropped again.
+        Prepare = 9,
         /// What is there.
         Status = 10,
     }
@@ -295,7 +299,7 @@ fields! {
 }
 
 variants! {
-    /// What zoneadmd answers. Every request ends in exactly one of Done, Failed, LoggedIn and LoginEnded; steps come before.
+    /// What zoneadmd answers. Every request that is answered ends in exactly one of Done, Failed, LoggedIn and LoginEnded; steps come before.
     pub enum Reply {
         /// A sub-step was done, in so many microseconds.
         Step(step: StepName, micros: u32) = 1,
@@ -349,6 +353,8 @@ variants! {
         Exit = 10,
         /// Say what is there. Console master and, when there is one, init's pidfd go with the answer.
         Hello = 11,
+        /// A Boot is about to be asked for. Not answered.
+        Prepare = 12,
     }
 }
 
