@@ -367,6 +367,9 @@ impl Supervisor {
     pub fn prepare_next(&mut self) {
         if self.spare.is_none() && self.zsched.is_some() && !self.halting {
             self.spare = self.make_leaf().ok();
+            if let Some((_, cgroup)) = &mut self.spare {
+                cgroup.prepare_kill();
+            }
         }
     }
 

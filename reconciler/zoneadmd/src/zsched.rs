@@ -53,8 +53,10 @@ struct Zsched<'a> {
     cradle: Cradle,
     file_systems: Option<FileSystems>,
     console: Option<Console>,
-    /// For an environment that is about to be asked for.
+    /// For the next environment: made while a Ready zone is quiet, or when one is said to be about to be asked for.
     prepared: Option<Prepared>,
+    /// Nothing is left to be done while it is quiet.
+    rested: bool,
     init: Option<Child>,
     /// The mount namespace of the application environment.
     mounts: Option<OwnedFd>,
@@ -109,6 +111,7 @@ fn prepare(start: Start<'_>) -> Result<Zsched<'_>> {
         file_systems: None,
         console: None,
         prepared: None,
+        rested: true,
         init: None,
         mounts: None,
         spent: Vec::new(),
@@ -128,24 +131,23 @@ impl Zsched<'_> {
         let children = sys::signalfd(&[libc::SIGCHLD])?;
         loop {
             let mut heard = Vec::new();
-            let (asked, arrived);
+            let (quiet, asked, arrived);
             {
                 let mut polled = vec![PollFd::new(listener, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
                 polled.extend(self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
                 polled.extend(self.peer.as_ref().map(|peer| PollFd::new(peer, PollFlags::IN)));
-                let quiet = (!self.spent.is_empty() || self.prepared.is_some()).then_some(&QUIET);
-                match rustix::event::poll(&mut polled, quiet) {
+                quiet = match rustix::event::poll(&mut polled, (!self.rested).then_some(&QUIET)) {
                     Err(rustix::io::Errno::INTR) => continue,
-                    Ok(0) => {
-                        self.spent.clear();
-                        self.prepared = None;
-                    }
-                    polled => drop(polled.at("poll", "zsched")?),
-                }
+                    polled => polled.at("poll", "zsched")? == 0,
+                };
                 let after = 2 + self.listeners.len();
                 arrived = !polled[0].revents().is_empty();
                 asked = polled.get(after).is_some_and(|peer| !peer.revents().is_empty());
                 heard.extend(polled[2..after].iter().map(PollFd::revents));
+            }
+            self.rested = quiet;
+            if quiet {
+                self.rest();
             }
             self.hear(&heard);
             while sys::read_signal(children.as_fd()).is_some() {}
@@ -162,6 +164,17 @@ impl Zsched<'_> {
             if arrived && let Ok(peer) = listener.accept() {
                 self.peer = Some(peer);
             }
+        }
+    }
+
+    /// Does what nobody should have to wait for: what is spent goes, and of what the next environment needs there is as much
+    /// as a zone without one may be asked for at any time.
+    fn rest(&mut self) {
+        self.spent.clear();
+        if self.init.is_some() {
+            self.prepared = None;
+        } else {
+            self.prepare_boot();
         }
     }
 
