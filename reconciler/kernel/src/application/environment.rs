@@ -92,6 +92,9 @@ impl Cradle {
     /// EMFILE, ENFILE or ENOMEM.
     pub fn new() -> Result<Self> {
         let (ours, theirs) = Channel::pair()?;
+        // A child has handed over before it execs, and this end is read only then: one that was killed on the way has sent
+        // nothing, and is not waited for.
+        rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK).at("fcntl", "F_SETFL, O_NONBLOCK")?;
         Ok(Self { stack: Stack::new(), ours, theirs })
     }
 }
@@ -172,7 +175,7 @@ pub(super) fn spawn(
         Ok((listener, scaffold)) => Ok(Started { child, listener, scaffold }),
         Err(error) => {
             // What it may have handed over is not the next one's.
-            (*ours, *theirs) = Channel::pair()?;
+            while matches!(ours.receive(), Ok(Some(_))) {}
             // It may have been executed already: without its listener nothing is left of it either.
             let _ = sys::pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
             let id = rustix::process::WaitId::PidFd(child.pidfd.as_fd());
