@@ -4,10 +4,12 @@
 #![forbid(unsafe_code)]
 
 mod containers;
+mod following;
 mod hundred;
 mod memory;
 mod network;
 mod options;
+mod scraped;
 mod single;
 mod spawn;
 mod table;
@@ -46,6 +48,7 @@ fn bench(options: &Options, scratch: &Scratch) -> Result<()> {
     hundred::rows(options, scratch, &mut table)?;
     memory::rows(options, scratch, &mut table)?;
     thousand::rows(options, scratch, &mut table)?;
+    scraped::rows(options, scratch, &mut table)?;
     tenthousand::rows(options, &mut table)?;
     eprintln!("bench: load at the end {}", timing::load());
     table.finish();

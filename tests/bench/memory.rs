@@ -3,16 +3,14 @@
 
 use crate::Result;
 use crate::containers;
+use crate::following::Following;
 use crate::hundred::Zones;
 use crate::options::Options;
 use crate::spawn::Program;
 use crate::table::Table;
 use crate::timing::settle;
 use crate::zones::{Manifest, Scratch};
-use reeve::controller::Controller;
-use reeve_kernel::sys;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How many zones and containers: what they share is shared by so many.
@@ -75,44 +73,17 @@ fn weigh(pids: &[i32]) -> Result<f64> {
 
 /// The weight of `reeve run` once all is quiet.
 fn controller(scratch: &Scratch) -> Result<f64> {
-    let (places, tree) = (scratch.places()?, scratch.tree()?);
-    let folder = scratch.folder.join("manifests");
-    std::fs::create_dir_all(&folder)?;
-    for index in 0..COUNT {
+    let manifest = |index: usize| {
         let net = Some(u16::try_from(index + 2)?);
-        let manifest = Manifest { net, ..Manifest::new(&format!("weighed-{index}")) };
-        std::fs::write(folder.join(format!("{}.yaml", manifest.name)), manifest.state("running").text(&tree))?;
-    }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_reeve"));
-    command.arg("run").arg(&folder).env("REEVE_STATE_DIR", places.state()).env("REEVE_RUN_DIR", places.run());
-    command.env("REEVE_CGROUP", places.cgroup()).stdin(Stdio::null());
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut controller = Ended(command.spawn()?);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let mut connected = loop {
-        match Controller::connect(&places)? {
-            Some(connected) => break connected,
-            None if Instant::now() > deadline => return Err("the controller does not answer".into()),
-            None => settle(),
-        }
+        Ok(Manifest { net, ..Manifest::new(&format!("weighed-{index}")).state("running") })
     };
-    connected.pass(Duration::from_secs(20), &reeve::progress::silent())?;
+    let manifests = (0..COUNT).map(manifest).collect::<Result<Vec<Manifest>>>()?;
+    let following = Following::start(scratch, &manifests)?;
     // Threads that have nothing to do end after five seconds.
     std::thread::sleep(Duration::from_secs(7));
-    let weight = weigh(&[controller.0.id() as i32])?;
-    sys::kill(controller.0.id() as i32, 2);
-    controller.0.wait()?;
+    let weight = weigh(&[following.pid()])?;
+    following.end()?;
     Ok(weight)
-}
-
-/// A child that does not outlive the bench.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// The weight of one conmon, of as many as there were zones, each with a container of crun.

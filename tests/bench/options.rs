@@ -4,7 +4,7 @@ use crate::Result;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Every row, in the order in which they are printed.
-pub const ROWS: [&str; 10] = [
+pub const ROWS: [&str; 21] = [
     "cold",
     "cold_net",
     "ready_to_running",
@@ -14,6 +14,17 @@ pub const ROWS: [&str; 10] = [
     "pss_kib",
     "controller_pss_kib",
     "idle_1000",
+    "scrape_1000",
+    "scrape_1000_p99",
+    "scrape_1000_kib",
+    "page_1000",
+    "change_alone",
+    "change_while_scraped_1s",
+    "change_while_scraped",
+    "change_while_paged",
+    "pass_alone",
+    "pass_while_scraped",
+    "pass_while_paged",
     "plan_10000",
 ];
 

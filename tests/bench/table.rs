@@ -43,7 +43,7 @@ impl Row {
         };
         let peers: Vec<String> = self.peers.iter().map(figure).collect();
         let ratio = self.ratio().map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.1}x"));
-        format!("{:<20} {:<4} {:>10} {:>8}   {}", self.name, self.unit, shown(self.reeve), ratio, peers.join("  "))
+        format!("{:<24} {:<4} {:>10} {:>8}   {}", self.name, self.unit, shown(self.reeve), ratio, peers.join("  "))
     }
 }
 
@@ -74,7 +74,7 @@ impl Table {
         if self.json {
             return;
         }
-        println!("row                  unit      reeve    ratio   peers (ratio: best peer / reeve)");
+        println!("row                      unit      reeve    ratio   peers (ratio: best peer / reeve)");
         for row in &self.rows {
             println!("{}", row.line());
         }

@@ -75,6 +75,8 @@ pub struct Manifest {
     pub state: &'static str,
     /// Whether it has a network interface, and then the last two bytes of its address.
     pub net: Option<u16>,
+    /// A word in the environment of its init, where it has one.
+    pub word: Option<String>,
 }
 
 /// The bridge of Reeve's zones.
@@ -83,7 +85,7 @@ pub const BRIDGE: &str = "benchzones";
 impl Manifest {
     /// A zone without a network interface that is to be installed.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), state: "installed", net: None }
+        Self { name: name.to_owned(), state: "installed", net: None, word: None }
     }
 
     /// The same zone in another state.
@@ -91,9 +93,15 @@ impl Manifest {
         Self { state, ..self.clone() }
     }
 
+    /// The same zone with this word in the environment of its init.
+    pub fn word(&self, word: String) -> Self {
+        Self { word: Some(word), ..self.clone() }
+    }
+
     /// As YAML. The init is killed as the peers' is, without being asked first.
     pub fn text(&self, tree: &Path) -> String {
-        let Self { name, state, net } = self;
+        let Self { name, state, net, word } = self;
+        let env = word.as_ref().map_or_else(String::new, |word| format!(", env: {{WORD: {word}}}"));
         let net = net.map_or_else(String::new, |address| {
             let [high, low] = address.to_be_bytes();
             let (address, router) = (format!("10.201.{high}.{low}/16"), "10.201.255.254");
@@ -102,7 +110,7 @@ impl Manifest {
         format!(
             "apiVersion: reeve.dev/v1alpha1\nkind: Zone\nmetadata: {{name: {name}}}\nspec:\n  state: {state}\n  \
              root: {{directory: {{path: {}}}}}\n  \
-             init: {{program: /init, haltTimeout: 0s}}{net}\n",
+             init: {{program: /init, haltTimeout: 0s{env}}}{net}\n",
             tree.display()
         )
     }
