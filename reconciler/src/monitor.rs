@@ -17,7 +17,7 @@ use reeve_state::metrics::{self, Process, Usage};
 use crate::places::Places;
 use crate::store::HostEvent;
 use crate::store::events::{self, Mark};
-use board::Board;
+use board::{Board, Told};
 use page::{About, Ask, View};
 
 /// The name of the socket in the run folder.
@@ -33,6 +33,8 @@ pub struct Site {
     pub about: About,
     /// One request reads files at a time, however many ask.
     pub one_at_a_time: tokio::sync::Mutex<()>,
+    /// What zones use, as it was read last.
+    usage: usage::Reader,
     /// The events as they were read last, and up to where.
     happened: Mutex<Option<(Mark, Arc<Vec<HostEvent>>)>>,
 }
@@ -52,13 +54,15 @@ impl Site {
     /// The answers to requests about what this board tells.
     pub fn new(board: Arc<Board>, places: &Places, about: About) -> Arc<Self> {
         let (one_at_a_time, happened) = (tokio::sync::Mutex::new(()), Mutex::new(None));
-        Arc::new(Self { board, places: places.clone(), about, one_at_a_time, happened })
+        let usage = usage::Reader::default();
+        Arc::new(Self { board, places: places.clone(), about, one_at_a_time, usage, happened })
     }
 
-    /// A page as HTML, and whether what was asked for is there. May read the events, and so belongs on a thread that may block.
-    pub fn page(&self, page: &Page) -> (String, bool) {
-        let (told, happened) = (self.board.now(), self.happened());
-        let view = View { about: &self.about, told: &told, events: &happened, now: crate::store::now() };
+    /// A page of this snapshot as HTML, and whether what was asked for is there. May read the events, and so belongs on a thread
+    /// that may block.
+    pub fn page(&self, told: &Told, page: &Page) -> (String, bool) {
+        let happened = self.happened();
+        let view = View { about: &self.about, told, events: &happened, now: crate::store::now() };
         match page {
             Page::List(ask) => (page::list(&view, ask), true),
             Page::Zone(name) => match page::zone(&view, name) {
@@ -83,18 +87,17 @@ impl Site {
         }
     }
 
-    /// All metrics as text. Reads files of the kernel, for a bounded time, and so belongs on a thread that may block.
-    pub fn metrics(&self) -> String {
-        let told = self.board.now();
+    /// All metrics of this snapshot as text. Reads files of the kernel, for a bounded time, and so belongs on a thread that may block.
+    pub fn metrics(&self, told: &Told) -> String {
         let active = told.zones.iter().filter(|(_, zone)| zone.status.zone_id.is_some()).map(|(name, _)| name);
-        let (usage, skipped) = usage::zones(&self.places, active);
-        let process = usage::process().map(|process| Process { skipped_zones: skipped, ..process });
-        text(&told, &usage, process.as_ref())
+        let usage = self.usage.zones(&self.places, active);
+        let process = usage::process().map(|process| Process { skipped_zones: usage.skipped, ..process });
+        text(told, &usage.used, process.as_ref())
     }
 }
 
 /// A snapshot as text.
-pub fn text(told: &board::Told, usage: &BTreeMap<String, Usage>, process: Option<&Process>) -> String {
+pub fn text(told: &Told, usage: &BTreeMap<String, Usage>, process: Option<&Process>) -> String {
     let input = metrics::Input {
         version: env!("CARGO_PKG_VERSION"),
         zones: &told.zones,

@@ -139,6 +139,11 @@ fn healed_drift(scene: &Scene) {
         })
     };
     until("it was Reeve who put it right", mended);
+    let counted = || {
+        let counted = "reeve_zone_drift_mended_total{zone=\"calm\",class=\"network\"} 1\n";
+        chain::get(REEVE, "/metrics").is_some_and(|(_, text)| text.contains(counted))
+    };
+    until("it is counted", counted);
     // As long as it takes an alert to come, twice over.
     std::thread::sleep(Duration::from_secs(8));
     let paged: Vec<String> = scene.chain.all().into_iter().map(|message| message.alert).collect();
@@ -212,6 +217,24 @@ const NOT_HERE: [&str; 9] = [
     "reeve_source_rejected_timestamp_seconds",
 ];
 
+/// A suspended zone tells when that ends; since when it is suspended.
+fn suspended(scene: &Scene) -> Instant {
+    let told = "reeve_zone_suspension_end_timestamp_seconds{zone=\"calm\"} 4102444800\n";
+    let is_told = || chain::get(REEVE, "/metrics").is_some_and(|(_, text)| text.contains(told));
+    let begun = Instant::now();
+    scene.host.ok(&["suspend", "calm", "--reason", "a look", "--until", "2100-01-01T00:00:00Z"]);
+    until("the end of the suspension is told", is_told);
+    begun
+}
+
+/// That it is suspended for too long was told, with its end; it is not any more.
+fn resumed(scene: &Scene, begun: Instant) {
+    let fired = scene.chain.heard("SuspendedTooLong", "calm", "firing", begun);
+    let description = fired.body["annotations"]["description"].as_str().unwrap_or_default();
+    assert!(description.ends_with("ends by itself at 2100-01-01 00:00:00 +0000 UTC."), "{description}");
+    scene.host.ok(&["resume", "calm"]);
+}
+
 /// What the controller tells now has every metric, but those that cannot be here, and is as Prometheus wants it.
 fn exercised() {
     let (head, text) = chain::get(REEVE, "/metrics").expect("an answer");
@@ -235,9 +258,11 @@ fn main() {
     println!("a drift that is told of: {drift_alert} s until the alert, {drift_resolved} s from mended until resolved");
     let (halt_alert, halt_resolved) = stuck_halt(&scene);
     println!("a halt that is stuck: {halt_alert} s until the alert, {halt_resolved} s from mended until resolved");
+    let asleep = suspended(&scene);
     let commit_alert = rejected_commit(&scene);
     println!("a commit that is rejected: {commit_alert} s until the alert");
     exercised();
+    resumed(&scene, asleep);
     logged(&scene);
     // Whoever is on call heard of these, and of nothing else.
     std::thread::sleep(Duration::from_secs(2));
@@ -246,7 +271,7 @@ fn main() {
     heard.dedup();
     assert_eq!(
         heard,
-        ["CommitRejected", "NotSourceFresh", "ZoneDrifted", "ZoneHaltBlocked"],
+        ["CommitRejected", "NotSourceFresh", "SuspendedTooLong", "ZoneDrifted", "ZoneHaltBlocked"],
         "{:#?}",
         scene.chain.all()
     );

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
+use super::board::Told;
 use super::door::Door;
 use super::page::{self, Ask};
 use super::{Page, Site, exposition};
@@ -30,6 +31,8 @@ use crate::store::files;
 const CONNECTIONS: usize = 16;
 /// How long one request and its answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How much the making of an answer stands back (nice(1)): about a tenth of a processor is left to it where others want all of it.
+const NICE: i32 = 10;
 /// The most bytes of a path that a page says is not there.
 const PATH_MAX: usize = 80;
 
@@ -172,14 +175,9 @@ fn is_meant(request: &Request<Incoming>, door: Door, own: &str) -> bool {
 
 /// A page. Who has it already, as the tag says, is told so.
 async fn html(site: Arc<Site>, page: Page, known: Option<HeaderValue>) -> Response<Full<Bytes>> {
-    let waiting = Arc::clone(&site);
-    let _one = waiting.one_at_a_time.lock().await;
-    let (text, is_there) = match tokio::task::spawn_blocking(move || site.page(&page)).await {
+    let (text, is_there) = match aside(site, move |site, told| site.page(told, &page)).await {
         Ok(made) => made,
-        Err(error) => {
-            tracing::error!("a page ended in the middle: {error}");
-            return plain(StatusCode::INTERNAL_SERVER_ERROR, "this is a fault of reeve; see its log\n");
-        }
+        Err(failed) => return failed,
     };
     let tag = tag(&text);
     let mut response = Response::new(Full::default());
@@ -205,19 +203,40 @@ fn tag(page: &str) -> Option<HeaderValue> {
 }
 
 async fn metrics(site: Arc<Site>) -> Response<Full<Bytes>> {
-    let waiting = Arc::clone(&site);
-    let _one = waiting.one_at_a_time.lock().await;
-    match tokio::task::spawn_blocking(move || site.metrics()).await {
+    match aside(site, |site, told| site.metrics(told)).await {
         Ok(text) => {
             let mut response = Response::new(Full::new(Bytes::from(text)));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(exposition::CONTENT_TYPE));
             response
         }
-        Err(error) => {
-            tracing::error!("a scrape ended in the middle: {error}");
-            plain(StatusCode::INTERNAL_SERVER_ERROR, "this is a fault of reeve; see its log\n")
-        }
+        Err(failed) => failed,
     }
+}
+
+/// What `make` makes of what is told now, one at a time, on a thread that stands back behind those that make passes and walk
+/// zones.
+async fn aside<T: Send + 'static>(
+    site: Arc<Site>,
+    make: impl FnOnce(&Site, &Told) -> T + Send + 'static,
+) -> std::result::Result<T, Response<Full<Bytes>>> {
+    let waiting = Arc::clone(&site);
+    let _one = waiting.one_at_a_time.lock().await;
+    // Taken here: the thread never has the lock that a pass may want.
+    let told = site.board.now();
+    let (tell, made) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("answer".into()).spawn(move || {
+        // Where that is refused it is only less modest.
+        let _ = rustix::process::setpriority_process(None, NICE);
+        let _ = tell.send(make(&site, &told));
+    });
+    if let Err(error) = thread {
+        tracing::warn!("there is no thread for an answer: {error}");
+        return Err(plain(StatusCode::SERVICE_UNAVAILABLE, "there is no thread for it; see the log\n"));
+    }
+    made.await.map_err(|_| {
+        tracing::error!("an answer ended in the middle");
+        plain(StatusCode::INTERNAL_SERVER_ERROR, "this is a fault of reeve; see its log\n")
+    })
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {

@@ -1,49 +1,95 @@
-//! What zones and the controller use, read at each scrape from files of the kernel. A file that is not there (a host without
-//! that controller) is not told of.
+//! What zones and the controller use, read for scrapes from files of the kernel, at most once a second. A file that is not there
+//! (a host without that controller) is not told of.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reeve_state::metrics::{Process, Usage};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::places::Places;
 
-/// How long the zones' files may take; zones that are not read by then are left out of this scrape.
+/// How long the zones' files may take; zones that are not read by then are left out.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long what was read is good enough. The kernel sums up a cgroup's numbers when they are read, which walks wait for that make
+/// and remove cgroups.
+const FRESH: Duration = Duration::from_secs(1);
+/// More than any of the files has.
+const FILE_MAX: usize = 4096;
 /// What zones may wait for.
 const RESOURCES: [&str; 3] = ["cpu", "memory", "io"];
 
-/// What these zones use, and of how many that could not be read in time.
-pub fn zones<'z>(places: &Places, zones: impl Iterator<Item = &'z String>) -> (BTreeMap<String, Usage>, u64) {
-    let until = Instant::now() + PATIENCE;
-    let (mut found, mut skipped) = (BTreeMap::new(), 0);
-    for zone in zones {
-        if Instant::now() >= until {
-            skipped += 1;
-        } else if let Ok(cgroup) = places.zone_cgroup(zone) {
-            found.insert(zone.clone(), usage(&cgroup));
+/// What zones use.
+#[derive(Debug, Default)]
+pub struct Zones {
+    /// By name.
+    pub used: BTreeMap<String, Usage>,
+    /// Zones that could not be read in time.
+    pub skipped: u64,
+}
+
+/// What was read last.
+#[derive(Debug, Default)]
+pub struct Reader(Mutex<Option<(Instant, Arc<Zones>)>>);
+
+impl Reader {
+    /// What these zones use, or did within the last second. Reads files of the kernel, for a bounded time.
+    pub fn zones<'z>(&self, places: &Places, zones: impl Iterator<Item = &'z String>) -> Arc<Zones> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((read, zones)) if read.elapsed() < FRESH => Arc::clone(zones),
+            _ => {
+                let zones = Arc::new(read(places, zones));
+                *kept = Some((Instant::now(), Arc::clone(&zones)));
+                zones
+            }
         }
     }
-    (found, skipped)
+}
+
+fn read<'z>(places: &Places, zones: impl Iterator<Item = &'z String>) -> Zones {
+    let until = Instant::now() + PATIENCE;
+    let mut found = Zones::default();
+    for zone in zones {
+        if Instant::now() >= until {
+            found.skipped += 1;
+        } else if let Ok(cgroup) = places.zone_cgroup(zone) {
+            found.used.insert(zone.clone(), usage(&cgroup));
+        }
+    }
+    found
 }
 
 fn usage(cgroup: &Path) -> Usage {
-    let file = |name: &str| fs::read_to_string(cgroup.join(name)).ok();
-    let number = |name: &str| file(name).and_then(|text| text.trim().parse().ok());
+    let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
+    let Ok(folder) = openat(CWD, cgroup, flags, Mode::empty()) else { return Usage::default() };
+    let mut buffer = [0; FILE_MAX];
+    let mut file = |name: &str| text(&folder, name, &mut buffer).map(str::to_owned);
     let cpu = file("cpu.stat");
     let micros = |key: &str| keyed(cpu.as_deref()?, key).map(super::board::micros);
-    let waited = |resource: &'static str| Some((resource, waited(&file(&format!("{resource}.pressure"))?)?));
+    let waits = |resource: &'static str| Some((resource, waited(&file(&format!("{resource}.pressure"))?)?));
+    let waited_seconds = RESOURCES.into_iter().filter_map(waits).collect();
+    let mut number = |name: &str| file(name).and_then(|text| text.trim().parse().ok());
     Usage {
         cpu_seconds: micros("user_usec").zip(micros("system_usec")),
         throttled_seconds: micros("throttled_usec"),
         memory_bytes: number("memory.current"),
         memory_limit_bytes: number("memory.max"),
-        oom_kills: file("memory.events").and_then(|text| keyed(&text, "oom_kill")),
         tasks: number("pids.current"),
-        waited_seconds: RESOURCES.into_iter().filter_map(waited).collect(),
+        oom_kills: file("memory.events").and_then(|text| keyed(&text, "oom_kill")),
+        waited_seconds,
     }
+}
+
+/// A file of a folder, in one read: the kernel tells one of these whole.
+fn text<'b>(folder: &OwnedFd, name: &str, buffer: &'b mut [u8; FILE_MAX]) -> Option<&'b str> {
+    let file = openat(folder, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let length = rustix::io::read(&file, buffer.as_mut_slice()).ok()?;
+    std::str::from_utf8(buffer.get(..length)?).ok()
 }
 
 /// The number behind a key, one on each line.

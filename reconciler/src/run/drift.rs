@@ -197,6 +197,9 @@ impl Engine {
     }
 
     fn tell_drift(&mut self, zone: &str, event: DriftEvent) {
+        if event.reason == "DriftMended" {
+            self.board.change(|told| told.counters.mended(zone, &event.field));
+        }
         let message = event.message();
         self.say(Some(zone), format!("{}: {message}", event.reason));
         let told = HostEvent::new(crate::store::now(), Some(zone), &event.reason, message);

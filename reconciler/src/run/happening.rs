@@ -174,6 +174,7 @@ impl Engine {
         if self.world.state(zone).is_none() && !self.world.wanted.contains_key(zone) {
             self.zones.remove(zone);
             self.tally.forget(zone);
+            self.board.change(|told| told.counters.forget(zone));
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Counters {
     pub converged: Histogram,
     /// Walks that were begun again after one that failed.
     pub retries: u64,
+    /// Fields that drifted and were mended, by zone and class of field (see [`super::class`]).
+    pub mended: BTreeMap<(String, &'static str), u64>,
     /// Times that a watch lost events, so that everything was looked at again; by watch.
     pub overflows: BTreeMap<&'static str, u64>,
     /// Requests to receivers of notifications that succeeded, and that failed.
@@ -52,6 +54,7 @@ impl Default for Counters {
             failures: BTreeMap::new(),
             converged: Histogram::new(histogram::CONVERGED),
             retries: 0,
+            mended: BTreeMap::new(),
             overflows: WATCHES.into_iter().map(|watch| (watch, 0)).collect(),
             notifications: [0; 2],
             busy: 0,
@@ -89,6 +92,16 @@ impl Counters {
         self.busy = zones;
     }
 
+    /// A field of a zone that had drifted was put right.
+    pub fn mended(&mut self, zone: &str, field: &str) {
+        *self.mended.entry((zone.to_owned(), super::class(field))).or_default() += 1;
+    }
+
+    /// There is no such zone any more.
+    pub fn forget(&mut self, zone: &str) {
+        self.mended.retain(|(of, _), _| of != zone);
+    }
+
     /// A receiver of notifications was told, or could not be.
     pub fn notified(&mut self, done: bool) {
         self.notifications[usize::from(!done)] += 1;
@@ -97,5 +110,22 @@ impl Counters {
     /// A watch lost events.
     pub fn overflowed(&mut self, watch: &'static str) {
         *self.overflows.entry(watch).or_default() += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_mended_is_counted_by_class_and_forgotten_with_its_zone() {
+        let mut counters = Counters::default();
+        for (zone, field) in [("a", "fs./data"), ("a", "fs./other"), ("a", "net"), ("b", "processes.7")] {
+            counters.mended(zone, field);
+        }
+        let of = |zone: &str, class| counters.mended.get(&(zone.to_owned(), class)).copied();
+        assert_eq!((of("a", "fileSystems"), of("a", "network"), of("b", "processes")), (Some(2), Some(1), Some(1)));
+        counters.forget("a");
+        assert_eq!(counters.mended.len(), 1);
     }
 }

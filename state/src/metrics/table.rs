@@ -112,6 +112,18 @@ pub const FAMILIES: &[About] = &[
         "Fields that differ, by cause (`change`, `drift`, `both`, `hostBoot`, `adopted`, `unfinished`), class of field, and what is done about it (`apply`; of drift `heal`, `warn`, `ignore`, `returning`, `waiting`)",
     ),
     about(
+        "reeve_zone_drift_mended_total",
+        Counter,
+        &["zone", "class"],
+        "Fields of the zone, by their class, that drifted and were put right by this controller",
+    ),
+    about(
+        "reeve_zone_suspension_end_timestamp_seconds",
+        Gauge,
+        &["zone"],
+        "When the zone's suspension ends by itself; not there where somebody has to end it",
+    ),
+    about(
         "reeve_zone_restarts_total",
         Counter,
         &["zone"],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Input, Out, sample, seconds};
+use super::{Input, Out, sample, seconds, whole};
 use crate::condition::{Condition, ConditionType};
 use crate::difference::{Cause, Difference};
 use crate::lifecycle::{Transition, state_name};
@@ -99,6 +99,12 @@ pub(super) fn add<'a>(out: &mut Out<'a>, input: &Input<'a>) {
                 .map(move |((cause, class, handling), count)| sample([name, cause.as_str(), class, handling], count))
         }),
     );
+    let mended = input.counters.mended.iter();
+    let mended = mended.map(|((zone, class), count)| sample([zone.as_str(), *class], whole(*count)));
+    out.family("reeve_zone_drift_mended_total", mended);
+    let ends = |zone: &Zone| zone.status.suspended.as_ref().and_then(|suspension| suspension.until);
+    let ends = zones().filter_map(|(name, zone)| Some(sample([name], seconds(ends(zone)?))));
+    out.family("reeve_zone_suspension_end_timestamp_seconds", ends);
     out.family("reeve_zone_restarts_total", zones().map(|(name, zone)| sample([name], zone.status.restarts)));
     out.family("reeve_zone_walk_failures", zones().map(|(name, zone)| sample([name], zone.failures)));
 }
