@@ -1,4 +1,4 @@
-//! TELL whoever watches from outside: metrics and a status page over HTTP. What is told is taken from a [`board::Board`] that the
+//! TELL whoever watches from outside: metrics and a status page over HTTP, notifications, traces. What is told is taken from a [`board::Board`] that the
 //! controller keeps up to date; whoever reads it takes a snapshot, so that no reader ever delays a pass.
 
 pub mod board;
@@ -6,7 +6,9 @@ pub mod door;
 pub mod exposition;
 pub mod http;
 pub mod notifier;
+pub mod otlp;
 pub mod page;
+pub mod traces;
 pub mod usage;
 
 use std::collections::BTreeMap;

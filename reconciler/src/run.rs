@@ -105,6 +105,7 @@ pub fn run(host: Arc<Host>, options: RunOptions) -> Result<()> {
     };
     let _lock = host.lock("reeve run", Some(&name))?;
     let runtime = runtime()?;
+    let export = monitor::otlp::start(&options.host.name, host.places().run());
     let workers = if options.workers == 0 { WORKERS } else { options.workers };
     let result = runtime.block_on(async {
         let feed = feed(&host, &options).await?;
@@ -114,6 +115,9 @@ pub fn run(host: Arc<Host>, options: RunOptions) -> Result<()> {
         let mut engine = Engine::new((*host).clone(), world, workers, options.observer.clone());
         engine.me = options.host.clone();
         engine.allow_removals = options.allow_removals;
+        if let Some(export) = &export {
+            engine.traces().go_to(export.sink());
+        }
         engine.publisher = options.publish.clone().map(Publisher::new);
         let about = About { host: options.host.name.clone(), follows: name.clone(), since: crate::store::now() };
         let site = Site::new(engine.board(), host.places(), about);
@@ -125,6 +129,9 @@ pub fn run(host: Arc<Host>, options: RunOptions) -> Result<()> {
         engine.follow(feed, control).await
     });
     runtime.shutdown_timeout(FAREWELL);
+    if let Some(export) = export {
+        export.finish();
+    }
     result
 }
 

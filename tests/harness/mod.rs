@@ -24,6 +24,8 @@ pub struct Host {
     name: String,
     folder: PathBuf,
     controller: Option<Child>,
+    /// The program, where it is not that of this build.
+    program: Option<PathBuf>,
     /// Environment of every `reeve`, over the test's own.
     variables: Vec<(String, String)>,
 }
@@ -39,7 +41,7 @@ impl Host {
         let name = format!("reeve-test-{test}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = Path::new("/var/tmp").join(&name);
         std::fs::create_dir_all(folder.join("manifests")).expect("the test's folder");
-        Self { name, folder, controller: None, variables: Vec::new() }
+        Self { name, folder, controller: None, program: None, variables: Vec::new() }
     }
 
     /// The folder with everything of this host.
@@ -76,12 +78,18 @@ impl Host {
 
     /// `reeve` with these arguments, ready to be started for this host.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_reeve"));
+        let program = self.program.as_deref().unwrap_or(Path::new(env!("CARGO_BIN_EXE_reeve")));
+        let mut command = Command::new(program);
         command.args(arguments).env("REEVE_STATE_DIR", self.folder.join("state"));
         command.env("REEVE_RUN_DIR", self.folder.join("run")).env("REEVE_CGROUP", &self.name);
         command.env_remove("REEVE_CONFIG").envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         command
+    }
+
+    /// Has another build of `reeve` be the program from now on.
+    pub fn set_program(&mut self, program: &Path) {
+        self.program = Some(program.to_owned());
     }
 
     /// Gives every `reeve` from now on a variable of its environment.

@@ -39,6 +39,8 @@ pub struct Walk {
     pub commit: Option<String>,
     /// The state that it begins in; none is no zone.
     pub from: Option<ZoneState>,
+    /// Since when it is to be walked; there may be others before it.
+    pub since: Timestamp,
     /// The transitions that are walked, in order; none where the zone is changed as it is.
     pub path: Vec<Transition>,
     /// The step that was begun last.
@@ -106,9 +108,14 @@ impl Board {
         self.walks.lock().unwrap_or_else(PoisonError::into_inner).insert(zone.to_owned(), walk);
     }
 
-    /// Notes that it is not walked any more.
-    pub fn end(&self, zone: &str) {
-        self.walks.lock().unwrap_or_else(PoisonError::into_inner).remove(zone);
+    /// Notes that it is not walked any more; the walk that it was.
+    pub fn end(&self, zone: &str) -> Option<Walk> {
+        self.walks.lock().unwrap_or_else(PoisonError::into_inner).remove(zone)
+    }
+
+    /// When the step of a zone was begun that is being done.
+    pub fn begun(&self, zone: &str) -> Option<Timestamp> {
+        self.walks.lock().unwrap_or_else(PoisonError::into_inner).get(zone)?.step.as_ref().map(|step| step.since)
     }
 
     /// Says of a step by which pass and commit it is done.

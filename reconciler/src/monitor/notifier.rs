@@ -204,7 +204,7 @@ impl Herald {
 }
 
 /// A line of curl's configuration.
-fn option(name: &str, value: &str) -> String {
+pub(super) fn option(name: &str, value: &str) -> String {
     let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").replace('\r', "\\r");
     format!("{name} = \"{value}\"\n")
 }

@@ -8,12 +8,18 @@ use reeve_state::metrics::Zone;
 
 use super::engine::Engine;
 use crate::monitor::board::{Board, micros};
+use crate::monitor::traces::Traces;
 use crate::pass::Passed;
 
 impl Engine {
     /// Where it puts up what it tells.
     pub fn board(&self) -> Arc<Board> {
         Arc::clone(&self.board)
+    }
+
+    /// Where it tells spans.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// Puts up what came of a pass.

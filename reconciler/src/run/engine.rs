@@ -27,6 +27,7 @@ use crate::controller::Tell;
 use crate::error::{OnFile, Result};
 use crate::host::{Host, Outcome};
 use crate::monitor::board::{Board, Walk};
+use crate::monitor::traces::Traces;
 use crate::pass::{self, Passed, Scope, World};
 use crate::progress::{Notice, Observer, PassReport};
 use crate::repository::InForce;
@@ -106,6 +107,8 @@ pub struct Engine {
     pub(super) source: Option<SourceStatus>,
     /// What is told to whoever watches from outside.
     pub(super) board: Arc<Board>,
+    /// What is told as spans.
+    pub(super) traces: Arc<Traces>,
     /// Zones whose manifest changed and that are not as it says yet, and since when.
     pub(super) pending: BTreeMap<String, reeve_state::Timestamp>,
     /// What is to be published.
@@ -119,7 +122,8 @@ impl Engine {
         let listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>> = Arc::default();
         let (up, down) = (Arc::new(Semaphore::new(workers)), Arc::new(Semaphore::new(WORKERS_DOWN)));
         let board = Arc::new(Board::new(&[&up, &down]));
-        let observer = fan_out(observer, Arc::clone(&listeners), Arc::clone(&board));
+        let traces: Arc<Traces> = Arc::default();
+        let observer = fan_out(observer, Arc::clone(&listeners), Arc::clone(&board), Arc::clone(&traces));
         let tally = Tally::new(host.places().state());
         let around = Surroundings { host: host.clone(), tell, observer, up, down };
         Self {
@@ -145,6 +149,7 @@ impl Engine {
             in_force: None,
             source: None,
             board,
+            traces,
             pending: BTreeMap::new(),
             publisher: None,
         }
@@ -278,7 +283,9 @@ impl Engine {
         let zones = passed.zones.len();
         self.put_up(&passed, took_us);
         let why = std::mem::replace(&mut self.why, "event").to_owned();
-        self.tell(Notice::Pass(PassReport { number: self.passes, why, zones, working, took_us }));
+        let report = PassReport { number: self.passes, why, zones, working, took_us };
+        self.traces.pass(&report, self.world.commit.as_deref());
+        self.tell(Notice::Pass(report));
     }
 
     /// A zone that is being walked is not looked at: the walk will say what it is like afterwards.
@@ -382,7 +389,8 @@ impl Engine {
         }
         if is_walk {
             let commit = because.commit.clone();
-            self.board.begin(name, Walk { pass: self.passes, commit, from, path, step: None });
+            let since = crate::store::now();
+            self.board.begin(name, Walk { pass: self.passes, commit, from, path, since, step: None });
         }
         (entry.stir, entry.because) = (None, because);
         if is_walk {
@@ -453,10 +461,18 @@ impl Engine {
     }
 }
 
-/// Tells the board, the observer and all who listen on the socket.
-fn fan_out(observer: Observer, listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>, board: Arc<Board>) -> Observer {
+/// Tells the board, whoever takes traces, the observer and all who listen on the socket.
+fn fan_out(
+    observer: Observer,
+    listeners: Arc<Mutex<Vec<UnboundedSender<Tell>>>>,
+    board: Arc<Board>,
+    traces: Arc<Traces>,
+) -> Observer {
     Arc::new(move |mut notice: Notice| {
         board.complete(&mut notice);
+        if let Notice::Step(step) = &notice {
+            traces.step(step, board.begun(&step.zone));
+        }
         board.count(&notice);
         if let Ok(mut listeners) = listeners.lock() {
             listeners.retain(|listener| listener.send(Tell::Notice(notice.clone())).is_ok());

@@ -123,6 +123,7 @@ impl Engine {
             Happening::Checked { zone, init, state, message } => self.checked(&zone, init, state, message),
             Happening::Lost { zone, error } => {
                 tracing::error!("zone {zone}: the walk ended in the middle: {error}");
+                self.walk_ended(&zone, Some(&error));
                 self.failed(&zone);
                 self.scope.look(&zone);
             }
@@ -131,7 +132,7 @@ impl Engine {
 
     fn walked(&mut self, zone: &str, mut walked: Walked, connected: bool) {
         self.world.busy.remove(zone);
-        self.board.end(zone);
+        self.walk_ended(zone, walked.outcome.failed.as_deref());
         let failed = walked.outcome.failed.is_some();
         if let Some(entry) = self.zones.get_mut(zone) {
             (entry.busy, entry.connected) = (false, connected);
@@ -175,6 +176,12 @@ impl Engine {
             self.zones.remove(zone);
             self.tally.forget(zone);
             self.board.change(|told| told.counters.forget(zone));
+        }
+    }
+
+    fn walk_ended(&self, zone: &str, error: Option<&str>) {
+        if let Some(walk) = self.board.end(zone) {
+            self.traces.walk(zone, &walk, error);
         }
     }
 
