@@ -104,9 +104,20 @@ fn says(words: &[&str]) -> String {
     format!("{words}.every(word => document.getElementById('live').textContent.includes(word))")
 }
 
+/// Shows the test's folder of manifests, also where the page cut its name short, as the folder that a host would have.
+const PLAIN: &str = r"(() => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode;
+        text.data = text.data.replace(/\/var\/tmp\/reeve-test-page-[0-9]+(-[0-9]+)?(\/manifests)?/g, '/etc/reeve/zones');
+    }
+    return !document.body.innerText.includes('reeve-test');
+})()";
+
 /// Keeps what is on the screen as a picture in the documents, where that is asked for.
 fn keep(browser: &mut Browser, tab: &Tab, name: &str, height: u32) {
     browser.screen(tab, 860, height, "light");
+    browser.wait(tab, PLAIN);
     let picture = decoded(&browser.picture(tab));
     assert!(picture.starts_with(b"\x89PNG") && picture.len() < PICTURE_MAX, "{name}: {} bytes", picture.len());
     if std::env::var_os("REEVE_UPDATE").is_some() {
