@@ -113,6 +113,7 @@ fn some_of_everything() -> Told {
         commit: Some("c".repeat(40)),
         from: Some(ZoneState::Installed),
         path: vec![Transition::Ready, Transition::Boot],
+        since: ago(2),
         step: Some(Underway { transition: Some(Transition::Ready), step: "network".into(), since: ago(2) }),
     };
     told.walks = BTreeMap::from([("busy".into(), walk)]);
