@@ -53,6 +53,7 @@ impl Reader {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a pause for others, not a wait for anything")]
 fn read<'z>(places: &Places, zones: impl Iterator<Item = &'z String>) -> Zones {
     let until = Instant::now() + PATIENCE;
     let (mut found, mut begun) = (Zones::default(), Instant::now());
