@@ -19,14 +19,8 @@ use std::time::{Duration, Instant};
 
 /// How long the kernel may take to clean a network namespace up, or to free a file system.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
-/// When what is to be gone is first looked for again.
+/// When what is to be gone is first looked for again; then after twice as long, and so on.
 const FIRST_LOOK: Duration = Duration::from_micros(300);
-
-/// How long to wait until the next look at something of which nothing tells when it is gone: a quarter of the wait so far,
-/// so that what is gone is seen little later than it went, and what stays costs few looks.
-fn pause(since: Instant) -> Duration {
-    FIRST_LOOK.max(since.elapsed() / 4)
-}
 
 /// Halts the zone. When this returns without an error nothing of it is left in the kernel.
 pub fn halt(zone: &mut Supervisor, order: &HaltOrder, steps: &mut Steps<'_>) -> Result<()> {
@@ -196,15 +190,16 @@ fn gone_within(zone: &Supervisor) -> Duration {
 /// Nothing of the zone may live on: a copy of a mount in another mount namespace, an open file or a working directory keeps
 /// its file system in use, and with it the zone's files; an open or bound namespace keeps what is in it.
 fn wait_freed(zone: &Supervisor) -> Result<()> {
-    let begun = Instant::now();
-    let deadline = begun + gone_within(zone).min(Duration::from_secs(1));
+    let deadline = Instant::now() + gone_within(zone).min(Duration::from_secs(1));
+    let mut again = FIRST_LOOK;
     loop {
         let Some(left) = traces::left(&zone.traces) else { return Ok(()) };
         let time = deadline.saturating_duration_since(Instant::now());
         if time.is_zero() {
             return Err(Error::os(left.call(), left.object(), Errno::BUSY));
         }
-        let timespec = rustix::event::Timespec::try_from(time.min(pause(begun))).ok();
+        let timespec = rustix::event::Timespec::try_from(time.min(again)).ok();
+        again *= 2;
         // Nothing tells of it: this is a wait and no poll of anything.
         let _ = rustix::event::poll(&mut [], timespec.as_ref());
     }
@@ -213,8 +208,8 @@ fn wait_freed(zone: &Supervisor) -> Result<()> {
 /// The links go with the network namespace, which the kernel cleans up after its last process. They leave the kernel's
 /// list of links a grace period (15 ms) before it tells of it, so that the list is read again before the event comes.
 fn wait_links_gone(zone: &Supervisor, rtnl: &mut Rtnl, events: &mut LinkEvents) -> Result<()> {
-    let begun = Instant::now();
-    let deadline = begun + gone_within(zone);
+    let deadline = Instant::now() + gone_within(zone);
+    let mut again = FIRST_LOOK;
     loop {
         let mut left_over = None;
         for name in &zone.links {
@@ -226,7 +221,8 @@ fn wait_links_gone(zone: &Supervisor, rtnl: &mut Rtnl, events: &mut LinkEvents) 
             return Err(Error::os("link", link, Errno::TIMEDOUT));
         }
         let mut poll = [rustix::event::PollFd::new(&*events, rustix::event::PollFlags::IN)];
-        let timespec = rustix::event::Timespec::try_from(left.min(pause(begun))).ok();
+        let timespec = rustix::event::Timespec::try_from(left.min(again)).ok();
+        again *= 2;
         match rustix::event::poll(&mut poll, timespec.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::os("poll", "links", errno)),
