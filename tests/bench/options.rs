@@ -4,7 +4,7 @@ use crate::Result;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Every row, in the order in which they are printed.
-pub const ROWS: [&str; 21] = [
+pub const ROWS: [&str; 22] = [
     "cold",
     "cold_net",
     "ready_to_running",
@@ -14,6 +14,7 @@ pub const ROWS: [&str; 21] = [
     "pss_kib",
     "controller_pss_kib",
     "idle_1000",
+    "idle_cpu_1000",
     "scrape_1000",
     "scrape_1000_p99",
     "scrape_1000_kib",

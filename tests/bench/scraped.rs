@@ -3,6 +3,7 @@
 //!
 //! | Row | What |
 //! |---|---|
+//! | `idle_cpu_1000` | milliseconds of processor that the controller takes in a minute in which nothing happens, its resync among them |
 //! | `scrape_1000`, `scrape_1000_p99` | milliseconds of `GET /metrics`, one each 1.1 s: what zones use is read anew each second |
 //! | `scrape_1000_kib` | its size |
 //! | `page_1000` | milliseconds of `GET /`, the status page |
@@ -57,6 +58,8 @@ const BESIDE: [Beside; 4] = [
     Beside { path: Some("/"), always: true, change: "change_while_paged", pass: Some("pass_while_paged") },
 ];
 
+/// The row of what takes to watch.
+const IDLE: &str = "idle_cpu_1000";
 /// The rows of what a request takes.
 const ASKING: [&str; 4] = ["scrape_1000", "scrape_1000_p99", "scrape_1000_kib", "page_1000"];
 
@@ -64,7 +67,8 @@ const ASKING: [&str; 4] = ["scrape_1000", "scrape_1000_p99", "scrape_1000_kib", 
 pub fn rows(options: &Options, scratch: &Scratch, table: &mut Table) -> Result<()> {
     let is_asked = ASKING.iter().any(|row| options.wants(row));
     let who: Vec<&Beside> = BESIDE.iter().filter(|who| who.is_wanted(options)).collect();
-    if !is_asked && who.is_empty() {
+    let is_left_alone = options.wants(IDLE);
+    if !is_asked && !is_left_alone && who.is_empty() {
         return Ok(());
     }
     let count = options.zones(1000);
@@ -76,7 +80,8 @@ pub fn rows(options: &Options, scratch: &Scratch, table: &mut Table) -> Result<(
     // Until it watches all of them, and the burst is over.
     std::thread::sleep(Duration::from_secs(3));
     let socket = scratch.places()?.run().join(reeve::monitor::SOCKET);
-    let mut rows = if is_asked { asking(options, &socket)? } else { Vec::new() };
+    let mut rows = if is_left_alone { vec![(IDLE, idle(&following)?)] } else { Vec::new() };
+    rows.extend(if is_asked { asking(options, &socket)? } else { Vec::new() });
     rows.extend(beside(options, &who, &following, &socket, &manifests)?);
     following.end()?;
     zones.apply("installed")?;
@@ -85,6 +90,19 @@ pub fn rows(options: &Options, scratch: &Scratch, table: &mut Table) -> Result<(
         table.add(row, if row.ends_with("kib") { "KiB" } else { "ms" }, figure, Vec::new());
     }
     Ok(())
+}
+
+/// What it takes of the processors to watch all zones for a minute, drift among what is watched for.
+fn idle(following: &Following) -> Result<f64> {
+    let used = || -> Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", following.pid()))?;
+        let fields: Vec<&str> = stat.rsplit_once(')').ok_or("no stat")?.1.split_whitespace().collect();
+        // proc(5): fields 14 and 15, in clock ticks, of which there are 100 in a second.
+        Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) * 10.0)
+    };
+    let before = used()?;
+    std::thread::sleep(Duration::from_secs(60));
+    Ok(used()? - before)
 }
 
 /// What a request takes while nothing else is done.

@@ -138,7 +138,7 @@ impl Walk<'_> {
     /// policy to say, and the plan to be made anew. Who watches the process can be quicker than what zoneadmd tells.
     pub(super) fn is_overtaken(&mut self) -> Result<bool> {
         let first = self.plan.steps.iter().find(|step| step.action != Action::Live);
-        if self.memory.environment.is_none() || !first.is_some_and(|step| step.name == step_name::START_INIT) {
+        if self.memory.environment.is_none() || first.is_none_or(|step| step.name != step_name::START_INIT) {
             return Ok(false);
         }
         self.reach()?;

@@ -94,7 +94,7 @@ fn apply_limits(facts: &mut ZoneFacts, zone: &ZonePlan) {
     let mut new = cgroup_of(zone.manifest.as_ref().expect("a manifest"));
     if let Fact::Known(old) = &facts.cgroup {
         let left = |field: &str| zone.differences.iter().any(|one| one.field == field && !one.is_acted_on());
-        let mut keep = |field: &str, new: &mut Option<String>, old: &Option<String>| {
+        let keep = |field: &str, new: &mut Option<String>, old: &Option<String>| {
             if left(field) {
                 new.clone_from(old);
             }
