@@ -11,7 +11,7 @@ use reeve_kernel::observe::{self as kernel, Detail, Hints, Observer, ZoneObserva
 use reeve_kernel::wire::Traces;
 use reeve_state::difference::Recorded;
 use reeve_state::observed::{BridgeFacts, CgroupFacts, InstalledFacts, LinkFacts, ProcessId, RecordedConfig, Who};
-use reeve_state::{Fact, HostFacts, ZoneFacts, wanted};
+use reeve_state::{Fact, HostFacts, Timestamp, ZoneFacts, wanted};
 
 use crate::error::Result;
 use crate::install;
@@ -54,6 +54,18 @@ pub struct Known<'a> {
 /// How many eyes are kept open while nobody looks: more are needed only while many zones go down at once, and their
 /// descriptors are given back.
 const IDLE_MAX: usize = 8;
+/// How often a zone is looked at while somebody else walks it.
+const LOOKS_MAX: usize = 3;
+
+/// How many zones are looked at again, each for itself, that somebody walked during a look at all.
+const AGAIN_MAX: usize = 16;
+
+/// Whether somebody else walked the zone while it was looked at: its files are of a later time then than what was seen of the kernel.
+fn is_overtaken(seen: &ZoneSeen, begun: Timestamp) -> bool {
+    let journal = seen.facts.journal.as_ref().map(|entry| entry.at);
+    let recorded = seen.memory.recorded.as_ref().map(|recorded| recorded.at);
+    journal.max(recorded).is_some_and(|at| at > begun)
+}
 
 /// Looks at the host. Several threads may look at once.
 #[derive(Debug)]
@@ -145,8 +157,14 @@ impl Looker {
             memories: BTreeMap::new(),
             recorded: BTreeMap::new(),
         };
+        let mut again = 0;
         for name in names {
-            let zone = self.zone_seen(&name, observation.zone(&name), &mut |master| bridge_names.get(&master).cloned());
+            let mut zone =
+                self.zone_seen(&name, observation.zone(&name), &mut |master| bridge_names.get(&master).cloned());
+            if again < AGAIN_MAX && is_overtaken(&zone, observed_at) {
+                again += 1;
+                zone = self.zone(&name, None);
+            }
             seen.facts.zones.insert(name.clone(), zone.facts);
             seen.memories.insert(name.clone(), zone.memory);
             seen.recorded.extend(zone.recorded.map(|recorded| (name, recorded)));
@@ -181,7 +199,20 @@ impl Looker {
 
     /// One zone. `known` is what is known of it already, which spares reading what belongs to others.
     pub fn zone(&self, name: &str, known: Option<Known<'_>>) -> ZoneSeen {
-        let seen = self.with_observation(name, known, |observation, bridge| self.zone_seen(name, observation, bridge));
+        let look = || {
+            let begun = crate::store::now();
+            let seen =
+                self.with_observation(name, known, |observation, bridge| self.zone_seen(name, observation, bridge));
+            let overtaken = seen.as_ref().is_ok_and(|seen| is_overtaken(seen, begun));
+            (seen, overtaken)
+        };
+        let (mut seen, mut overtaken) = look();
+        for _ in 1..LOOKS_MAX {
+            if !overtaken {
+                break;
+            }
+            (seen, overtaken) = look();
+        }
         seen.unwrap_or_else(|error| {
             let facts = unreadable(name, &error.to_string());
             ZoneSeen { facts, memory: Memory::default(), recorded: None }

@@ -385,8 +385,8 @@ fn log_file(run: &Path) -> Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(&path).on("open", &path)
 }
 
-/// Ends a zoneadmd that does not answer. That it is one is seen by the cgroup that it is in.
-fn end_unreachable(zone: &str, pid: i32, cgroup: &Cgroup) -> Result<()> {
+/// Ends a zoneadmd that does not answer, or has no zone to serve. That it is one is seen by the cgroup that it is in.
+pub fn end_unreachable(zone: &str, pid: i32, cgroup: &Cgroup) -> Result<()> {
     let Some(process) = Pid::from_raw(pid) else { return Ok(()) };
     let pidfd = match rustix::process::pidfd_open(process, PidfdFlags::empty()) {
         Err(Errno::SRCH) => return Ok(()),
@@ -397,7 +397,7 @@ fn end_unreachable(zone: &str, pid: i32, cgroup: &Cgroup) -> Result<()> {
     if !listed.lines().any(|line| line.trim() == pid.to_string()) {
         return Ok(());
     }
-    tracing::warn!("zone {zone}: its zoneadmd (process {pid}) cannot be reached and is replaced");
+    tracing::warn!("zone {zone}: its zoneadmd (process {pid}) has nothing to serve or cannot be reached, and is ended");
     let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
     let mut polled = [PollFd::new(&pidfd, PollFlags::IN)];
     let limit = Timespec::try_from(PATIENCE).ok();

@@ -68,6 +68,7 @@ fn counters() -> Counters {
     counters.converged.observe(0.3);
     counters.retries = 4;
     counters.overflowed("links");
+    counters.mended("web", "net.net0.mtu");
     counters
 }
 
@@ -111,6 +112,8 @@ fn every_family_is_derived_as_the_file_says() {
     let alien = status("alien", "ready", &json!(null), &[("Converged", "Unknown", "NotFollowed")]);
     let mut lost = status("lost", "ready", &json!("running"), &[("Converged", "Unknown", "Unknown")]);
     lost.state = None;
+    let suspended = json!({"reason": "a disk is changed", "owner": "alice", "since": 1, "until": 90_000});
+    lost.suspended = Some(serde_json::from_value(suspended).expect("a suspension"));
     let zone = |status: ZoneStatus, differences: &[Difference]| {
         let name = status.name.clone();
         (name, Arc::new(Zone::anew(None, &status, differences, &[], 1).expect("a new one")))

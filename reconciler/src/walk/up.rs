@@ -21,7 +21,7 @@ use crate::resolve;
 use crate::store::files;
 use crate::store::ids::ZoneIds;
 use crate::store::zone::{Configured, typed};
-use crate::supervisor::Zoneadmd;
+use crate::supervisor::{Zoneadmd, end_unreachable};
 
 /// How long zsched may take to tell how an init ended that is seen to be gone.
 const END_WITHIN: Duration = Duration::from_secs(2);
@@ -105,6 +105,11 @@ impl Walk<'_> {
 
         let started = Instant::now();
         let cgroup = self.host.zoneadmd_cgroup()?;
+        // One that was to take a zone over which had gone by then would take this one for it.
+        if let Fact::Known(old) = self.facts.zoneadmd {
+            *self.zoneadmd = None;
+            end_unreachable(&self.plan.name, old.pid, cgroup)?;
+        }
         let zoneadmd = Zoneadmd::start(places, &self.plan.name, cgroup)?;
         // Where the look afterwards finds it, without reading all the others.
         self.facts.zoneadmd = zoneadmd.process().map_or(Fact::Absent, Fact::Known);
@@ -135,23 +140,31 @@ impl Walk<'_> {
     }
 
     /// Whether the plan starts an init where the one before has ended and nobody knew how: what follows that end is for the restart
-    /// policy to say, and the plan to be made anew. Who watches the process can be quicker than what zoneadmd tells.
+    /// policy to say, and the plan to be made anew. A controller's watch on the process can be quicker than what zoneadmd tells it;
+    /// who has not listened to zoneadmd before knows of no end, and plans the same again.
     pub(super) fn is_overtaken(&mut self) -> Result<bool> {
         let first = self.plan.steps.iter().find(|step| step.action != Action::Live);
-        if self.memory.environment.is_none() || first.is_none_or(|step| step.name != step_name::START_INIT) {
+        let boots = first.is_some_and(|step| step.name == step_name::START_INIT);
+        if !boots || self.memory.environment.is_none() || self.zoneadmd.is_none() {
             return Ok(false);
         }
-        self.reach()?;
         self.hear();
-        if self.memory.environment.is_some() {
-            let snapshot = self.ask(&Request::Status, Duration::ZERO, &mut Steps::none())?;
-            if snapshot.init == 0 {
-                super::note_snapshot(&mut self.memory, &snapshot);
-            } else if let Some(zoneadmd) = self.zoneadmd.as_mut() {
-                zoneadmd.wait_event(END_WITHIN)?;
-                self.hear();
-            }
+        let Some(zoneadmd) = self.zoneadmd.as_mut().filter(|_| self.memory.environment.is_some()) else {
+            return self.end_is_known();
+        };
+        // Where it went away, the boot will find another one.
+        let asked = zoneadmd.request(&Request::Status, Duration::ZERO, &mut |_, _| {});
+        match asked {
+            Ok(snapshot) if snapshot.init == 0 => drop(super::note_snapshot(&mut self.memory, &snapshot)),
+            Ok(_) => drop(zoneadmd.wait_event(END_WITHIN)),
+            Err(_) => return Ok(false),
         }
+        self.hear();
+        self.end_is_known()
+    }
+
+    /// Whether no environment is known to run; then that is written down.
+    fn end_is_known(&mut self) -> Result<bool> {
         let ended = self.memory.environment.is_none();
         if ended {
             self.files.remember_locked(&self.memory)?;

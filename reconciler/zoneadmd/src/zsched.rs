@@ -53,7 +53,7 @@ struct Zsched<'a> {
     cradle: Cradle,
     file_systems: Option<FileSystems>,
     console: Option<Console>,
-    /// For the next environment: made while a Ready zone is quiet, or when one is said to be about to be asked for.
+    /// For the next environment, when one is said to be about to be asked for.
     prepared: Option<Prepared>,
     /// Nothing is left to be done while it is quiet.
     rested: bool,
@@ -167,15 +167,11 @@ impl Zsched<'_> {
         }
     }
 
-    /// Does what nobody should have to wait for: what is spent goes, and of what the next environment needs there is as much
-    /// as a zone without one may be asked for at any time.
+    /// Does what nobody should have to wait for: what is spent goes, and so does what was made for a boot that did not come. A file
+    /// system that nobody has mounted would look like one that a zone left behind, to whoever halts one that had its number before.
     fn rest(&mut self) {
         self.spent.clear();
-        if self.init.is_some() {
-            self.prepared = None;
-        } else {
-            self.prepare_boot();
-        }
+        self.prepared = None;
     }
 
     /// Hears reboot(2) of the zone's processes, and forgets the listeners that have nobody left.
