@@ -61,7 +61,7 @@ const LOOKS_MAX: usize = 3;
 const AGAIN_MAX: usize = 16;
 
 /// Whether somebody else walked the zone while it was looked at: its files are of a later time then than what was seen of the kernel.
-fn is_overtaken(seen: &ZoneSeen, begun: Timestamp) -> bool {
+fn was_walked_meanwhile(seen: &ZoneSeen, begun: Timestamp) -> bool {
     let journal = seen.facts.journal.as_ref().map(|entry| entry.at);
     let recorded = seen.memory.recorded.as_ref().map(|recorded| recorded.at);
     journal.max(recorded).is_some_and(|at| at > begun)
@@ -161,7 +161,7 @@ impl Looker {
         for name in names {
             let mut zone =
                 self.zone_seen(&name, observation.zone(&name), &mut |master| bridge_names.get(&master).cloned());
-            if again < AGAIN_MAX && is_overtaken(&zone, observed_at) {
+            if again < AGAIN_MAX && was_walked_meanwhile(&zone, observed_at) {
                 again += 1;
                 zone = self.zone(&name, None);
             }
@@ -203,7 +203,7 @@ impl Looker {
             let begun = crate::store::now();
             let seen =
                 self.with_observation(name, known, |observation, bridge| self.zone_seen(name, observation, bridge));
-            let overtaken = seen.as_ref().is_ok_and(|seen| is_overtaken(seen, begun));
+            let overtaken = seen.as_ref().is_ok_and(|seen| was_walked_meanwhile(seen, begun));
             (seen, overtaken)
         };
         let (mut seen, mut overtaken) = look();

@@ -43,10 +43,7 @@ fn world(old: &Wanted, new: Option<&Wanted>) -> World {
 }
 
 fn planned(world: &World) -> ZonePlan {
-    let plan = world.plan();
-    let findings = reeve_state::audit::audit(&plan, &world.facts, &world.permissions());
-    assert!(findings.is_empty(), "{findings:?}\n{plan:#?}");
-    plan.zones[0].clone()
+    world.planned()
 }
 
 fn waits_for(plan: &ZonePlan) -> &'static str {

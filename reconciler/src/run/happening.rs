@@ -224,9 +224,10 @@ impl Engine {
         if gone && let Some(entry) = self.zones.get_mut(zone) {
             entry.connected = false;
         }
-        if walk::note_events(&mut self.world.seen(zone).memory, events) {
+        let files = ZoneFiles::new(self.host.places(), zone);
+        // Of a zone that has gone with its folder, nothing is to be remembered.
+        if files.run().is_dir() && walk::note_events(&mut self.world.seen(zone).memory, events) {
             // Written before it is answered: a controller that is killed now must not start init without counting.
-            let files = ZoneFiles::new(self.host.places(), zone);
             match files.amend(self.host.boot_id(), |memory| walk::note_events(memory, events)) {
                 Ok(Some(memory)) => drop(self.world.memories.insert(zone.to_owned(), memory)),
                 // Somebody walks the zone by hand.

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reeve_schema::{Deletion, Zone};
 use reeve_state::approval::Approvals;
-use reeve_state::audit::Permissions;
+use reeve_state::audit::{Permissions, audit};
 use reeve_state::difference::Recorded;
 use reeve_state::limits::Limits;
 use reeve_state::observed::{CgroupFacts, InstalledFacts, LinkFacts, ProcessId, RecordedConfig};
-use reeve_state::plan::{Input, Plan, ZonePolicy, plan};
+use reeve_state::plan::{Input, Plan, ZonePlan, ZonePolicy, plan};
 use reeve_state::wanted::{self, Wanted};
 use reeve_state::{Fact, HostFacts, Timestamp, ZoneFacts, ZoneState};
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,14 @@ impl World {
             approvals: &self.approvals,
             now: self.facts.observed_at,
         })
+    }
+
+    /// The plan of the only zone, which the audit has nothing against.
+    pub fn planned(&self) -> ZonePlan {
+        let plan = self.plan();
+        let findings = audit(&plan, &self.facts, &self.permissions());
+        assert!(findings.is_empty(), "{findings:?}\n{plan:#?}");
+        plan.zones[0].clone()
     }
 
     /// What people said, by rules of the test's own.
