@@ -155,3 +155,20 @@ fn files_of_the_host_and_of_other_zones_are_not_there() {
     assert!(!output.status.success(), "{output:?}");
     host.finish();
 }
+
+#[test]
+fn mount_namespaces_of_other_environments_are_not_handed_out() {
+    let host = two_zones("mounts-by-number");
+    // NS_MNT_GET_NEXT (ioctl_nsfs(2)): the mount namespace after one's own, of those that one has power over.
+    let next = r#"open(my $own, "<", "/proc/self/ns/mnt") or die; my $info = "\0" x 16;
+        print defined(ioctl($own, 0x8010B70B, $info)) ? "GOT" : $! + 0 == 1 ? "REFUSED" : "NONE""#;
+    let control = std::process::Command::new("perl").args(["-e", next]).output().expect("perl");
+    let control = harness::shown(&control);
+    // An older kernel has none to give.
+    assert!(control.contains("GOT") || control.contains("NONE"), "control: {control}");
+    for zone in ["red", "idle"] {
+        let (_, text) = host.inside(zone, &format!("perl -e '{next}'"));
+        assert!(text.contains("REFUSED"), "{zone}: {text}");
+    }
+    host.finish();
+}

@@ -17,15 +17,15 @@ enum Rule {
     Refuse(u32),
     /// Refuse when argument `argument`'s low half has one of these bits: EPERM.
     RefuseBits { argument: u32, bits: u32 },
-    /// Refuse when argument `argument`'s low half is one of these: EPERM.
-    RefuseValues { argument: u32, values: &'static [u32] },
+    /// ioctl(2): not the requests below.
+    Requests,
     /// socket(2): only the families below.
     Families,
     /// Hand the call over to who listens, zsched.
     HandOver,
 }
 
-use Rule::{Families, HandOver, Refuse, RefuseBits, RefuseValues};
+use Rule::{Families, HandOver, Refuse, RefuseBits, Requests};
 
 const EPERM: u32 = libc::EPERM as u32;
 const ENOSYS: u32 = libc::ENOSYS as u32;
@@ -34,7 +34,10 @@ const EAFNOSUPPORT: u32 = libc::EAFNOSUPPORT as u32;
 /// A nested user namespace would give zone root a place in which more of the kernel can be reached.
 const NO_USER_NS: Rule = RefuseBits { argument: 0, bits: libc::CLONE_NEWUSER as u32 };
 /// TIOCSTI and TIOCLINUX put characters into a terminal that somebody else may read.
-const NO_INJECTION: Rule = RefuseValues { argument: 1, values: &[0x5412, 0x541C] };
+const INJECTION: [u32; 2] = [0x5412, 0x541C];
+/// Type and number, the low half, of NS_MNT_GET_NEXT and NS_MNT_GET_PREV (Linux 6.12; their size may grow): they would hand out the
+/// mount namespaces of other environments of the zone, also of the one to come.
+const OTHER_MOUNTS: [u32; 2] = [0xB70B, 0xB70C];
 
 /// Families a socket may have: AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET.
 const FAMILIES: [u32; 5] = [1, 2, 10, 16, 17];
@@ -82,7 +85,7 @@ fn rules_of_zone() -> Vec<(u32, Rule)> {
     rules.extend(missing.map(|number| (number as u32, Refuse(ENOSYS))));
     rules.push((libc::SYS_clone as u32, NO_USER_NS));
     rules.push((libc::SYS_unshare as u32, NO_USER_NS));
-    rules.push((libc::SYS_ioctl as u32, NO_INJECTION));
+    rules.push((libc::SYS_ioctl as u32, Requests));
     rules.push((libc::SYS_socket as u32, Families));
     rules.sort_by_key(|(number, _)| *number);
     rules
@@ -103,6 +106,7 @@ const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const JUMP_NOT_BELOW: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
 const JUMP_BITS: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
 const JUMP: u16 = 0x05; // BPF_JMP | BPF_JA
+const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
 const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 const ALLOW: u32 = 0x7fff_0000; // SECCOMP_RET_ALLOW
 const USER_NOTIF: u32 = 0x7fc0_0000; // SECCOMP_RET_USER_NOTIF
@@ -135,9 +139,11 @@ fn leaf(rule: Rule) -> Vec<BpfInstruction> {
             refuse(EPERM),
             RETURN_ALLOW,
         ],
-        RefuseValues { argument, values } => {
-            let mut code = vec![instruction(LOAD, 0, 0, low_half(argument))];
-            code.extend(one_of(values));
+        Requests => {
+            let mut code = vec![instruction(LOAD, 0, 0, low_half(1))];
+            code.extend(one_of(&INJECTION));
+            code.extend([instruction(JUMP, 0, 0, 1), refuse(EPERM), instruction(AND, 0, 0, 0xFFFF)]);
+            code.extend(one_of(&OTHER_MOUNTS));
             code.extend([RETURN_ALLOW, refuse(EPERM)]);
             code
         }
@@ -240,6 +246,10 @@ mod tests {
                     0
                 }
                 JUMP => k as usize,
+                AND => {
+                    accumulator &= k;
+                    0
+                }
                 JUMP_EQUAL => jump(accumulator == k),
                 JUMP_NOT_BELOW => jump(accumulator >= k),
                 JUMP_BITS => jump(accumulator & k != 0),
@@ -277,6 +287,13 @@ mod tests {
         assert_eq!(native(libc::SYS_clone, [libc::CLONE_NEWNS as u64, 0, 0, 0, 0, 0]), ALLOW);
         assert_eq!(native(libc::SYS_ioctl, [0, 0x5412, 0, 0, 0, 0]), ERRNO | EPERM);
         assert_eq!(native(libc::SYS_ioctl, [0, 0x5413, 0, 0, 0, 0]), ALLOW);
+        for size in [16u64, 24, 64] {
+            for number in [0xB70Bu64, 0xB70C] {
+                let request = 2 << 30 | size << 16 | number;
+                assert_eq!(native(libc::SYS_ioctl, [0, request, 0, 0, 0, 0]), ERRNO | EPERM, "{request:#x}");
+            }
+        }
+        assert_eq!(native(libc::SYS_ioctl, [0, 0xB703, 0, 0, 0, 0]), ALLOW, "NS_GET_NSTYPE");
         for family in 0..50u64 {
             let expected = if FAMILIES.contains(&(family as u32)) { ALLOW } else { ERRNO | EAFNOSUPPORT };
             assert_eq!(native(libc::SYS_socket, [family, 1, 0, 0, 0, 0]), expected, "family {family}");
