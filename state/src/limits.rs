@@ -13,6 +13,9 @@ const WEIGHT_MAX: u64 = 10_000;
 /// The largest page size of the architectures that Linux has: the kernel rounds `memory.max` down to whole pages.
 const PAGE_MAX: u64 = 65_536;
 
+/// Processes in a zone's cgroup that are Reeve's and not the zone's: zsched, and what waits to become the next init.
+const REEVES: u64 = 2;
+
 /// What each file is to hold. A limit that the manifest does not have is the kernel's own default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -38,14 +41,15 @@ impl Limits {
     /// The limits of a manifest.
     ///
     /// `cpuShares` becomes the weight as it stands, so that two zones share as their numbers say; beyond 10000, the
-    /// kernel's largest weight, it is 10000. A zone without shares has the kernel's 100.
+    /// kernel's largest weight, it is 10000. A zone without shares has the kernel's 100. `maxProcesses` is about the zone's own
+    /// processes: the file has room for Reeve's beside them.
     pub fn of(manifest: &Value) -> Self {
         let spec = &manifest["spec"];
         let memory = spec["cappedMemory"]["physical"].as_str().and_then(|text| text.parse::<Quantity>().ok());
         let cpus = spec["cappedCpu"]["ncpus"].as_f64();
         Limits {
             memory_max: memory.map_or("max".into(), |bytes| bytes.bytes().to_string()),
-            pids_max: spec["maxProcesses"].as_u64().map_or("max".into(), |n| n.to_string()),
+            pids_max: spec["maxProcesses"].as_u64().map_or("max".into(), |n| n.saturating_add(REEVES).to_string()),
             cpu_max: match cpus {
                 Some(cpus) => format!("{} {PERIOD_US}", (cpus * PERIOD_US as f64).round() as u64),
                 None => format!("max {PERIOD_US}"),

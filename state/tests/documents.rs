@@ -34,7 +34,7 @@ fn world() -> World {
     world.put(&wants("web", json!({"maxProcesses": 5, "init": {"command": ["/bin/a"]}})), ZoneState::Running);
     world.put(&wants("old", json!({"deletion": "delete"})), ZoneState::Running);
     if let reeve_state::Fact::Known(cgroup) = &mut world.facts.zones.get_mut("web").expect("web").cgroup {
-        cgroup.pids_max = Some("7".into());
+        cgroup.pids_max = Some("9".into());
     }
     world.want(json!({"maxProcesses": 5, "init": {"command": ["/bin/b"]}}), "web");
     world

@@ -107,7 +107,7 @@ pub struct ZoneSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub cpu_shares: Option<u64>,
-    /// The most processes and threads that the zone may have at once (`zone.max-processes`): from 1.
+    /// The most processes and threads that the zone may have at once (`zone.max-processes`), Reeve's own not counted: from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_processes: Option<u32>,
