@@ -165,8 +165,8 @@ impl Bed {
                 let cgroup: PathBuf = self.host.cgroup().join(format!("zone.{zone}"));
                 let environment = std::fs::read_dir(&cgroup).expect("the cgroup").flatten().find_map(|entry| {
                     let name = entry.file_name().into_string().ok()?;
-                    let procs = std::fs::read_to_string(entry.path().join("cgroup.procs")).ok()?;
-                    (!procs.is_empty()).then_some(name.strip_prefix("env.")?.to_owned())
+                    let number = name.strip_prefix("env.")?;
+                    (!harness::kernel::at_work(&entry.path()).is_empty()).then_some(number.to_owned())
                 });
                 let done = Command::new("sh")
                     .args(["-ec", script])

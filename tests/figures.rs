@@ -77,7 +77,7 @@ fn figures_4b_to_4g_walk_one_zone_from_its_configuration_to_a_reboot() {
     let rows = list(&host, "-v");
     let first: u32 = row(&rows, "my-zone")[0].parse().expect("an ID");
     assert_eq!(row(&rows, "my-zone")[2..], ["ready".to_owned(), path.display().to_string()]);
-    assert!(kernel::processes(&host.cgroup().join("zone.my-zone")).len() == 1, "zsched and no user process");
+    assert!(kernel::at_work(&host.cgroup().join("zone.my-zone")).len() == 1, "zsched and no user process");
 
     // 4E: boot. 4F: halt.
     zoneadm(&host, &["-z", "my-zone", "boot"]);

@@ -5,6 +5,7 @@
 mod harness;
 
 use harness::{Host, SLEEPER, kernel};
+use std::time::Duration;
 
 fn two_zones(test: &str) -> Host {
     let host = Host::new(test);
@@ -106,6 +107,11 @@ fn zsched_is_out_of_reach_from_a_running_zone_and_from_a_login_into_a_ready_one(
     for zone in ["red", "idle"] {
         let status = host.zone_status(zone);
         let zsched = status["zschedPid"].as_i64().expect("zsched") as i32;
+        // What waits beside it to become the next init has its memory.
+        let next = || kernel::waiting(&host.cgroup().join(format!("zone.{zone}")));
+        kernel::within(Duration::from_secs(5), || next().is_some());
+        let (waits, since) = (next(), next().map(kernel::start_time));
+        assert!(waits.is_some(), "{zone}: nothing waits");
         let read = |file: &str| std::fs::read_to_string(format!("/proc/{zsched}/{file}")).expect("of zsched");
         let (limits, niceness) = (read("limits"), kernel::start_time(zsched));
         // Every number that could be zsched's or its neighbours': nothing but the zone's own answers.
@@ -119,6 +125,7 @@ fn zsched_is_out_of_reach_from_a_running_zone_and_from_a_login_into_a_ready_one(
         assert!(!text.contains("SEEN"), "{zone}: {text}");
         assert!(text.contains("done"), "{text}");
         assert!(kernel::alive(zsched), "{zone}: zsched lives");
+        assert_eq!((next(), next().map(kernel::start_time)), (waits, since), "{zone}: what waits is as it was");
         assert_eq!((read("limits"), kernel::start_time(zsched)), (limits, niceness), "{zone}: zsched is as it was");
         let inner = kernel::namespaces(zsched);
         let own = kernel::namespaces(std::process::id() as i32);

@@ -70,7 +70,7 @@ fn killed_zsched_takes_all_of_the_zone_with_it_and_the_zone_comes_up_again() {
             assert_ne!((kernel::start_time(killed), kernel::start_time(init)), started, "round {round}: still there");
             let expected = if state == "running" { 3 } else { 1 };
             // Init has been executed; that it has started its command takes its moment.
-            let whole = |_: &Value| kernel::processes(&host.cgroup().join("zone.z")).len() == expected;
+            let whole = |_: &Value| kernel::at_work(&host.cgroup().join("zone.z")).len() == expected;
             host.wait("z", &format!("whole, with {expected} processes, in round {round}"), whole);
             before = after;
         }
@@ -138,7 +138,7 @@ fn a_controller_killed_in_the_middle_of_anything_is_picked_up_from() {
         host.end_controller(libc::SIGKILL);
         host.start_controller();
         let status = settled(&host, state);
-        let alive = kernel::processes(&host.cgroup().join("zone.z")).len();
+        let alive = kernel::at_work(&host.cgroup().join("zone.z")).len();
         let expected = match state {
             "installed" => 0,
             "ready" => 1,

@@ -276,7 +276,7 @@ fn nothing_can_be_started_in_a_zone_that_is_being_halted() {
     assert!(!host.zone_status("z")["zoneadmdPid"].is_null(), "a new one took it over");
     refused(&host);
     assert_eq!(host.state("z"), "down");
-    assert_eq!(kernel::processes(&host.cgroup().join("zone.z")).len(), 1, "{}", kernel::describe(&host.cgroup()));
+    assert_eq!(kernel::at_work(&host.cgroup().join("zone.z")).len(), 1, "{}", kernel::describe(&host.cgroup()));
     // By hand it goes on as well.
     drop(holder);
     host.ok(&["retry", "z"]);

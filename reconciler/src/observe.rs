@@ -233,15 +233,15 @@ impl Looker {
         }
     }
 
-    /// Looks at the application environment alone: whether the process that zoneadmd names is there and in the cgroup of
-    /// environment `number`, or with none, whether nothing is in that cgroup. What else there is of the zone was seen
+    /// Looks at the application environment alone: whether the process that zoneadmd names as init of environment `number` is
+    /// there, a child of zsched, and has been executed; or with none, whether nothing is in that cgroup. What else there is of the zone was seen
     /// before and cannot have become more by a boot or a stop. False where it is not as it should be, and all has to be
     /// looked at.
     pub fn environment(&self, facts: &mut ZoneFacts, number: u32, init: Option<i32>) -> bool {
         match init {
             Some(pid) => {
-                let home = format!("/zone.{}/env.{number}", facts.name);
-                let Some(start_time) = start_time_in(pid, &home) else { return false };
+                let Some(zsched) = facts.zsched.known() else { return false };
+                let Some(start_time) = kernel::start_of_executed(pid, zsched.pid) else { return false };
                 facts.init = Fact::Known(ProcessId { pid, start_time });
                 facts.environment = Some(number);
                 // At least; how many there are is for whoever asks later.
@@ -409,17 +409,6 @@ pub fn traces_of(places: &Places, facts: &ZoneFacts) -> Traces {
         }
         None => Traces::none(mark),
     }
-}
-
-/// When a process was started, if its cgroup v2 is `home` below whatever it is mounted at, or below that.
-fn start_time_in(pid: i32, home: &str) -> Option<u64> {
-    let started = crate::store::lock::start_time(pid)?;
-    let path = format!("/proc/{pid}/cgroup");
-    let text = files::read(std::path::Path::new(&path)).ok()??;
-    let text = String::from_utf8(text).ok()?;
-    let own = text.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let (_, below) = own.split_once(home)?;
-    (below.is_empty() || below.starts_with('/')).then_some(started)
 }
 
 /// The facts of a zone of which nothing could be read.

@@ -109,7 +109,7 @@ impl Zoneadmd {
             let _ = sys::fexecve(program.as_fd(), &argv, &environment);
             127
         };
-        let child = sys::vfork(0, Some(cgroup.as_fd()), &mut Stack::new(), &mut body)?;
+        let child = sys::vfork(0, Some(cgroup.as_fd()), &Stack::new()?, &mut body)?;
         Ok(Self {
             zone: zone.to_owned(),
             channel: ours,
@@ -181,12 +181,6 @@ impl Zoneadmd {
         Error::Zoneadmd { zone: self.zone.clone(), what: what.into() }
     }
 
-    /// Says that a Boot or a Restart is about to be asked for, and waits for nothing.
-    pub fn announce(&self) {
-        // Where it does not arrive, whoever asks will hear of it.
-        let _ = self.channel.send(&Request::Prepare.to_bytes(), &[]);
-    }
-
     /// Asks, tells `on_step` of each step and its microseconds, and returns what is there when it is done. `allowed` is
     /// what the request itself may take.
     ///
@@ -200,6 +194,9 @@ impl Zoneadmd {
     ) -> Result<Snapshot> {
         self.channel.send(&request.to_bytes(), &[]).map_err(|error| self.gone(error.to_string()))?;
         let deadline = Instant::now() + allowed + PATIENCE;
+        if allowed.is_zero() && matches!(request, Request::Boot(_) | Request::Restart(..)) {
+            self.watch();
+        }
         loop {
             if !self.wait(deadline.saturating_duration_since(Instant::now()))? {
                 return Err(self.gone("does not answer"));
@@ -219,11 +216,6 @@ impl Zoneadmd {
 
     fn wait(&self, timeout: Duration) -> Result<bool> {
         let mut polled = [PollFd::new(&self.channel, PollFlags::IN)];
-        let waiting = attention::Waiting::begin();
-        let is_missing = || matches!(rustix::event::poll(&mut polled, Some(&NOW)), Ok(0));
-        if !timeout.is_zero() && waiting.awake(is_missing) {
-            return Ok(true);
-        }
         let deadline = Instant::now() + timeout;
         loop {
             let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok();
@@ -233,6 +225,12 @@ impl Zoneadmd {
                 Err(errno) => return Err(KernelError::os("poll", "zoneadmd", errno).into()),
             }
         }
+    }
+
+    /// Waits awake, for a short while, for an answer that will come soon.
+    fn watch(&self) {
+        let mut polled = [PollFd::new(&self.channel, PollFlags::IN)];
+        attention::Waiting::begin().awake(|| matches!(rustix::event::poll(&mut polled, Some(&NOW)), Ok(0)));
     }
 
     fn receive(&self) -> Result<Reply> {
@@ -317,7 +315,7 @@ mod attention {
     use std::time::{Duration, Instant};
 
     static WAITING: AtomicUsize = AtomicUsize::new(0);
-    const SPAN: Duration = Duration::from_micros(1500);
+    const SPAN: Duration = Duration::from_micros(700);
     /// A yield that takes longer gave the processor to somebody else; one that nobody wanted takes a microsecond.
     const SHARED: Duration = Duration::from_micros(15);
 

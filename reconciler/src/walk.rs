@@ -105,7 +105,6 @@ fn carry_out(
     let outcome = Outcome::default();
     let halting = halt::Halting::new(matches!(by, By::Hand { force_detach: true }));
     let mut walk = Walk { host, plan, source, observer, files, zoneadmd, facts, memory, recorded, outcome, halting };
-    walk.announce();
     let lock = match walk.files.lock() {
         Ok(lock) => lock,
         Err(error) => {
@@ -135,17 +134,6 @@ impl Walk<'_> {
     fn end(self, stale: bool) -> Walked {
         let seen = ZoneSeen { facts: self.facts, memory: self.memory, recorded: self.recorded };
         Walked { seen, outcome: self.outcome, stale }
-    }
-
-    /// Where a boot comes first, zoneadmd hears of it before the intent is written: it wakes, and what takes time and is
-    /// nobody's yet is made meanwhile. Nothing in the zone changes by that.
-    fn announce(&self) {
-        let names: Vec<&str> = self.plan.steps.iter().take(2).map(|step| step.name.as_str()).collect();
-        if let (Some(zoneadmd), [step_name::START_INIT, ..] | [step_name::STOP_INIT, step_name::START_INIT]) =
-            (&*self.zoneadmd, &names[..])
-        {
-            zoneadmd.announce();
-        }
     }
 
     fn run(&mut self) {

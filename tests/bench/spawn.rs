@@ -44,7 +44,7 @@ impl Program {
         let name = self.path.to_string_lossy().into_owned();
         let words = std::iter::once(&name).chain(&self.arguments);
         let (argv, environment) = (CStrings::new(words), CStrings::new(["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]));
-        let child = sys::vfork(0, cgroup, &mut Stack::new(), &mut || {
+        let child = sys::vfork(0, cgroup, &Stack::new()?, &mut || {
             for (fd, number) in streams.iter().zip(0..) {
                 let _ = sys::dup_onto(*fd, number);
             }

@@ -286,7 +286,7 @@ impl Scene {
     /// How many there are of each process of `z`.
     fn census(&self) -> BTreeMap<&'static str, usize> {
         let parent = self.host.cgroup();
-        let zone = kernel::processes(&parent.join("zone.z"));
+        let zone = kernel::at_work(&parent.join("zone.z"));
         let firsts = zone.iter().filter(|pid| is_first(**pid)).count();
         let zscheds = kernel::processes(&parent.join("zone.z/zsched")).len();
         let supervisors = kernel::processes(&parent.join("zoneadmd"));

@@ -210,7 +210,7 @@ impl<'t> Play<'t> {
             loop {
                 let status = self.status(zone)?;
                 let state = status["state"].as_str().unwrap_or("none");
-                let alive = kernel::processes(&self.host.cgroup().join(format!("zone.{name}"))).len();
+                let alive = kernel::at_work(&self.host.cgroup().join(format!("zone.{name}"))).len();
                 let right = if broken {
                     alive == 0 && ["shutting_down", "down", "installed"].contains(&state)
                 } else {

@@ -195,7 +195,7 @@ impl Stage<'_> {
             zone: name.to_owned(),
             status: statuses.iter().find(|status| status["name"] == name).cloned().unwrap_or(Value::Null),
             marker: self.zonepath(name).join(MARKER).exists(),
-            processes: kernel::processes(&self.host.cgroup().join(format!("zone.{name}"))).len(),
+            processes: kernel::at_work(&self.host.cgroup().join(format!("zone.{name}"))).len(),
         };
         Ok(NAMES.map(one).into())
     }

@@ -24,6 +24,25 @@ pub fn processes(cgroup: &Path) -> Vec<i32> {
     pids
 }
 
+/// The same of a zone's cgroup, without the process of Reeve's that waits there to become the next init: like zsched it has
+/// executed nothing (PF_FORKNOEXEC, field 9 of proc_pid_stat(5)), and it is not in zsched's leaf.
+pub fn at_work(zone: &Path) -> Vec<i32> {
+    let zscheds = processes(&zone.join("zsched"));
+    processes(zone).into_iter().filter(|pid| zscheds.contains(pid) || has_executed(*pid)).collect()
+}
+
+/// The process of Reeve's that waits in a zone's cgroup to become the next init.
+pub fn waiting(zone: &Path) -> Option<i32> {
+    let at_work = at_work(zone);
+    processes(zone).into_iter().find(|pid| !at_work.contains(pid))
+}
+
+fn has_executed(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let flags = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(6)?.parse::<u32>().ok());
+    flags.is_some_and(|flags| flags & 0x40 == 0)
+}
+
 fn children(cgroup: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(cgroup).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
@@ -112,6 +131,18 @@ pub fn command_line(pid: i32) -> String {
 pub fn alive(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// Asks until it holds, at most so long. Whether it does.
+pub fn within(limit: Duration, holds: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    while !holds() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    true
 }
 
 /// Field 22 of /proc/PID/stat, which tells a process from a later one with its number.

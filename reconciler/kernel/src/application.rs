@@ -7,3 +7,4 @@ pub mod login;
 pub mod privileges;
 pub mod reboot;
 pub mod seccomp;
+pub mod waiting;

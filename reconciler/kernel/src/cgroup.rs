@@ -181,11 +181,20 @@ impl Cgroup {
     ///
     /// # Errors
     /// EBUSY while a process lives there, else the errno of rmdir(2).
-    pub fn remove(self) -> Result<()> {
+    pub fn remove(&self) -> Result<()> {
+        // As a rule there is nothing below it, and then it need not be looked for.
+        match rustix::fs::rmdir(&self.path) {
+            Err(Errno::BUSY) => {}
+            removed => return self.removed(removed),
+        }
         for child in self.children()? {
             Self::open(&self.path.join(child))?.remove()?;
         }
-        match rustix::fs::rmdir(&self.path) {
+        self.removed(rustix::fs::rmdir(&self.path))
+    }
+
+    fn removed(&self, removed: rustix::io::Result<()>) -> Result<()> {
+        match removed {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(Error::os("rmdir", self.path.display().to_string(), errno)),
         }

@@ -5,10 +5,13 @@
 use crate::error::{Context, Error, Result};
 use libc::{c_char, c_int, c_long, c_void};
 use rustix::io::Errno;
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::ptr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!(
@@ -112,25 +115,99 @@ pub fn fork(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork> {
     }
 }
 
-/// A stack for children that share the caller's memory until they exec; kept so that it is mapped once.
-pub struct Stack(Vec<u128>);
+/// A stack for a child that shares the caller's memory: mapped by itself, so that what is not used of it costs nothing, above a page
+/// that nobody may touch, so that a stack that is too small is a fault and no silent damage.
+#[derive(Debug)]
+pub struct Stack(NonNull<c_void>);
 
 impl Stack {
     /// 128 KiB: ample for a child that only makes system calls.
-    pub fn new() -> Self {
-        Self(vec![0; 8192])
+    const SIZE: usize = 128 * 1024;
+    /// Of a page on x86_64.
+    const GUARD: usize = 4096;
+
+    /// Maps it.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn new() -> Result<Self> {
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
+        // SAFETY: a new mapping wherever the kernel likes.
+        let base = unsafe { libc::mmap(ptr::null_mut(), Self::GUARD + Self::SIZE, libc::PROT_NONE, kind, -1, 0) };
+        let base = NonNull::new(base).filter(|base| base.as_ptr() != libc::MAP_FAILED);
+        let stack = base.map(Self).ok_or_else(|| Error::os("mmap", "stack", last_errno()))?;
+        // SAFETY: all of it but the guard, which is below.
+        let opened = unsafe { libc::mprotect(stack.bottom(), Self::SIZE, libc::PROT_READ | libc::PROT_WRITE) };
+        done(c_long::from(opened)).at("mprotect", "stack")?;
+        Ok(stack)
     }
 
-    fn top(&mut self) -> *mut u128 {
-        // SAFETY: one past the end of the allocation is a valid pointer; u128 keeps it 16-byte aligned as the ABI asks.
-        unsafe { self.0.as_mut_ptr().add(self.0.len()) }
+    /// Its lowest address; it grows down to there.
+    fn bottom(&self) -> *mut c_void {
+        // SAFETY: inside of the mapping.
+        unsafe { self.0.as_ptr().byte_add(Self::GUARD) }
     }
 }
 
-impl Default for Stack {
-    fn default() -> Self {
-        Self::new()
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`, and nobody is on it any more.
+        unsafe { libc::munmap(self.0.as_ptr(), Self::GUARD + Self::SIZE) };
     }
+}
+
+/// clone3(2) with CLONE_VM: the child calls `entry` with `argument`, on `stack` and in the caller's memory, and ends with what
+/// that returns.
+///
+/// # Safety
+/// `stack` and what `entry` uses have to stay until the child has executed, ended or stopped using them, and nothing of it may
+/// be used by the caller at the same time.
+unsafe fn clone_sharing(
+    flags: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+    stack: &Stack,
+    entry: extern "C" fn(*mut c_void) -> c_int,
+    argument: *mut c_void,
+) -> Result<Child> {
+    let mut pidfd: c_int = -1;
+    let mut args = clone_args(flags | flags::VM | flags::CLEAR_SIGHAND, cgroup, &mut pidfd);
+    args.stack = stack.bottom() as u64;
+    args.stack_size = Stack::SIZE as u64;
+    let blocked = SignalMask::block_all();
+    let pid: c_long;
+    // SAFETY: the child gets a stack of its own (args.stack), never returns from this block (it ends in exit_group), and uses of
+    // the shared memory only what the caller answers for. r12 and r13 survive the call in both. Signals are blocked, so no
+    // handler of the caller runs on the child's stack.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r12",
+            "call r13",
+            "mov edi, eax",
+            "mov eax, 231",
+            "syscall",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 => pid,
+            in("rdi") &raw const args,
+            in("rsi") size_of::<CloneArgs>(),
+            in("r12") argument,
+            in("r13") entry as *const () as usize,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    drop(blocked);
+    if pid < 0 {
+        let errno = Errno::from_raw_os_error(-pid as i32);
+        return Err(Error::os("clone3", format!("flags={:#x}", args.flags), errno));
+    }
+    // SAFETY: CLONE_PIDFD stored a new descriptor that nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Child { pid: pid as i32, pidfd })
 }
 
 /// The argument a vforked child is started with: a closure, type-erased.
@@ -157,51 +234,223 @@ extern "C" fn enter(entry: *mut c_void) -> c_int {
 pub fn vfork(
     flags: u64,
     cgroup: Option<BorrowedFd<'_>>,
-    stack: &mut Stack,
+    stack: &Stack,
     body: &mut dyn FnMut() -> i32,
 ) -> Result<Child> {
-    let mut pidfd: c_int = -1;
-    let mut args = clone_args(flags | flags::VM | flags::VFORK | flags::CLEAR_SIGHAND, cgroup, &mut pidfd);
-    let top = stack.top() as u64;
-    let size = (stack.0.len() * size_of::<u128>()) as u64;
-    args.stack = top - size;
-    args.stack_size = size;
     let mut entry = Entry { body };
-    let blocked = SignalMask::block_all();
-    let pid: c_long;
-    // SAFETY: the child gets a stack of its own (args.stack), never returns from this block (it ends in exit_group) and
-    // shares memory only while CLONE_VFORK holds the parent here. r12 and r13 survive the call in both. Signals are
-    // blocked, so no handler of the caller runs on the child's stack.
+    // SAFETY: CLONE_VFORK holds the calling thread here for as long as the child shares its memory.
+    unsafe { clone_sharing(flags | flags::VFORK, cgroup, stack, enter, (&raw mut entry).cast()) }
+}
+
+/// The allocator of a program that uses [`Halfway`]. What a child asks for in its turns comes from a place of its own, and what it
+/// gives back stays: it may be killed in the middle of anything, and its parent's heap has to be whole afterwards.
+pub struct Allocator;
+
+/// Where the child whose turn it is has its memory from: the next free address, and the end. 0: it is the parent's turn.
+static PLACE: (AtomicUsize, AtomicUsize) = (AtomicUsize::new(0), AtomicUsize::new(0));
+
+// SAFETY: with a place set, one process runs, and gets pieces of the place that do not overlap, aligned, and never given again;
+// otherwise all is the system's allocator. No pointer into a place outlives the turn, see `Halfway`.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let free = PLACE.0.load(Ordering::Relaxed);
+        if free == 0 {
+            // SAFETY: as the caller answers for.
+            return unsafe { System.alloc(layout) };
+        }
+        let start = free.next_multiple_of(layout.align());
+        let Some(end) = start.checked_add(layout.size()).filter(|end| *end <= PLACE.1.load(Ordering::Relaxed)) else {
+            return ptr::null_mut();
+        };
+        PLACE.0.store(end, Ordering::Relaxed);
+        ptr::with_exposed_provenance_mut(start)
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if PLACE.0.load(Ordering::Relaxed) == 0 {
+            // SAFETY: as the caller answers for; what a child had is not given back here.
+            unsafe { System.dealloc(pointer, layout) };
+        }
+    }
+}
+
+/// A child that has done all but execute, in the memory of its parent, which must have one thread and [`Allocator`].
+///
+/// Of the two only one runs. The child has the first turn, until it hands over; meanwhile the parent sleeps. Then the child
+/// sleeps, on its own stack, until it is told to go on; and then the parent sleeps, until the child has executed or ended. It may
+/// be killed at any time: of what it wrote the parent reads only what it then told of by a byte.
+pub struct Halfway<T> {
+    /// None once it has executed.
+    child: Option<Child>,
+    /// Each end's holder sleeps on it while it is not its turn.
+    turn: OwnedFd,
+    shared: NonNull<Shared<T>>,
+    /// The child's, for as long as it is there: its stack, and its place for all else.
+    _memory: (Stack, Stack),
+}
+
+struct Shared<T> {
+    value: T,
+    turn: c_int,
+    last: fn(&mut T) -> Error,
+    /// Free and end of the child's place.
+    place: (usize, usize),
+    /// Written, in the child's place, when it says [`FAILED`].
+    failed: MaybeUninit<Error>,
+}
+
+/// What one says to the other: it is your turn.
+const YOURS: u8 = 1;
+/// And: I have failed.
+const FAILED: u8 = 2;
+
+/// Sleeps until the other one says something; none when it has executed or ended instead.
+fn sleep(turn: BorrowedFd<'_>) -> Option<u8> {
+    let mut byte = [0];
+    loop {
+        match rustix::io::read(turn, &mut byte) {
+            Err(Errno::INTR) => {}
+            read => return matches!(read, Ok(1)).then_some(byte[0]),
+        }
+    }
+}
+
+/// Begins or ends the child's turn, as far as its memory is concerned; returns what was free.
+fn allocate_from((free, end): (usize, usize)) -> usize {
+    PLACE.1.store(end, Ordering::Relaxed);
+    PLACE.0.swap(free, Ordering::Relaxed)
+}
+
+/// What the child of [`Halfway::start`] is given on its parent's stack, and takes at once.
+struct Start<T, F> {
+    shared: *mut Shared<T>,
+    first: Option<F>,
+}
+
+extern "C" fn begin<T, F: FnOnce(BorrowedFd<'_>) -> Result<()>>(start: *mut c_void) -> c_int {
+    // SAFETY: `Halfway::start` passes a pointer to a `Start` of these types on its stack, and sleeps until the child hands over.
+    let Start { shared, first } = unsafe { &mut *start.cast::<Start<T, F>>() };
+    let (shared, first) = (*shared, first.take());
+    // SAFETY: `Halfway` keeps it until the child has left this memory, and uses it only when it has the turn.
+    let (turn, place) = unsafe { (BorrowedFd::borrow_raw((*shared).turn), (*shared).place) };
+    allocate_from(place);
+    if let Some(Err(error)) = first.map(|first| first(turn)) {
+        // SAFETY: it is the child's turn.
+        unsafe { (*shared).failed.write(error) };
+        return say_failed(turn);
+    }
+    let free = allocate_from((0, 0));
+    // From the writing to the end of the reading it is the parent's turn; none of this allocates or touches errno.
+    if rustix::io::write(turn, &[YOURS]).is_err() || sleep(turn).is_none() {
+        return 127;
+    }
+    allocate_from((free, place.1));
+    // SAFETY: it is the child's turn again.
     unsafe {
-        std::arch::asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor ebp, ebp",
-            "mov rdi, r12",
-            "call r13",
-            "mov edi, eax",
-            "mov eax, 231",
-            "syscall",
-            "ud2",
-            "2:",
-            inlateout("rax") libc::SYS_clone3 => pid,
-            in("rdi") &raw const args,
-            in("rsi") size_of::<CloneArgs>(),
-            in("r12") &raw mut entry,
-            in("r13") enter as *const () as usize,
-            lateout("rcx") _,
-            lateout("r11") _,
-        );
+        let error = ((*shared).last)(&mut (*shared).value);
+        (*shared).failed.write(error);
     }
-    drop(blocked);
-    if pid < 0 {
-        let errno = Errno::from_raw_os_error(-pid as i32);
-        return Err(Error::os("clone3", format!("VM|VFORK flags={flags:#x}"), errno));
+    say_failed(turn)
+}
+
+/// Says so, and is the exit status of who did.
+fn say_failed(turn: BorrowedFd<'_>) -> c_int {
+    let _ = rustix::io::write(turn, &[FAILED]);
+    127
+}
+
+impl<T> Halfway<T> {
+    /// Starts it, in `cgroup`. It does `first`, which has to leave the descriptor open that it is given; and when it is told to go
+    /// on, `last`, which executes and so returns only what that failed with. `value` is for the parent to change until then.
+    /// Neither may panic, nor leave anything in this memory but what it returns.
+    ///
+    /// # Errors
+    /// The errno of socketpair(2), mmap(2) or clone3(2), else the error of `first`; without an errno and of `clone3`, that it was
+    /// ended meanwhile. There is no child then.
+    pub fn start<F: FnOnce(BorrowedFd<'_>) -> Result<()>>(
+        flags: u64,
+        cgroup: BorrowedFd<'_>,
+        value: T,
+        first: F,
+        last: fn(&mut T) -> Error,
+    ) -> Result<Self> {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+            .at("socketpair", "AF_UNIX, SOCK_STREAM")?;
+        let memory = (Stack::new()?, Stack::new()?);
+        let free = memory.1.bottom().expose_provenance();
+        let (place, failed) = ((free, free + Stack::SIZE), MaybeUninit::uninit());
+        let shared = Shared { value, turn: theirs.as_raw_fd(), last, place, failed };
+        let shared = Box::into_raw(Box::new(shared));
+        let mut start = Start { shared, first: Some(first) };
+        let argument = (&raw mut start).cast();
+        // SAFETY: below, this sleeps until the child has handed over, from when on it uses nothing but its memory and `shared`,
+        // each in its turn, which live as long as it does; or until it has ended.
+        let child = unsafe { clone_sharing(flags, Some(cgroup), &memory.0, begin::<T, F>, argument) };
+        drop(theirs);
+        // SAFETY: from a box.
+        let shared = unsafe { NonNull::new_unchecked(shared) };
+        let child = child.inspect_err(|_| {
+            // SAFETY: from a box, and there is no child, so that nobody else has it.
+            drop(unsafe { Box::from_raw(shared.as_ptr()) });
+        })?;
+        let mut halfway = Self { child: Some(child), turn: ours, shared, _memory: memory };
+        match halfway.sleep() {
+            Some(YOURS) => Ok(halfway),
+            said => Err(halfway
+                .failed(said)
+                .unwrap_or_else(|| Error::new("clone3", "", "the process was ended before it was where it should be"))),
+        }
     }
-    // SAFETY: CLONE_PIDFD stored a new descriptor that nobody else owns.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Child { pid: pid as i32, pidfd })
+
+    /// As [`sleep`]; then it is the parent's turn, however the child's ended.
+    fn sleep(&self) -> Option<u8> {
+        let said = sleep(self.turn.as_fd());
+        allocate_from((0, 0));
+        said
+    }
+
+    /// What the child failed with, if that is what it said.
+    fn failed(&mut self, said: Option<u8>) -> Option<Error> {
+        // SAFETY: written before it was said. It lies in the child's place, and is neither dropped nor kept, but copied.
+        (said == Some(FAILED)).then(|| unsafe { self.shared.as_ref().failed.assume_init_ref().clone() })
+    }
+
+    /// Its process ID in the caller's PID namespace.
+    pub fn pid(&self) -> i32 {
+        self.child.as_ref().map_or(0, |child| child.pid)
+    }
+
+    /// Has it go on, after `prepare` has changed the value. When this returns without an error it has executed, or was killed, and
+    /// what is left in this process can be dropped when there is time.
+    ///
+    /// # Errors
+    /// What it failed with.
+    pub fn execute(&mut self, prepare: impl FnOnce(&mut T)) -> Result<Child> {
+        // SAFETY: the child has handed over.
+        prepare(unsafe { &mut self.shared.as_mut().value });
+        // Where it was killed, nobody reads it, and the reading says so.
+        let _ = rustix::net::send(&self.turn, &[YOURS], rustix::net::SendFlags::NOSIGNAL);
+        let said = self.sleep();
+        match self.failed(said) {
+            Some(error) => Err(error),
+            None => self.child.take().ok_or_else(|| Error::new("execve", "", "it has executed already")),
+        }
+    }
+}
+
+impl<T> Drop for Halfway<T> {
+    /// Ends it, unless it has executed.
+    fn drop(&mut self) {
+        if let Some(child) = &self.child {
+            let _ = pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL);
+            let id = rustix::process::WaitId::PidFd(child.pidfd.as_fd());
+            let ended = rustix::process::WaitIdOptions::EXITED;
+            while matches!(rustix::process::waitid(id.clone(), ended), Err(Errno::INTR)) {}
+        }
+        // SAFETY: from a box, and the child has left this memory: it has executed, or ended just now.
+        drop(unsafe { Box::from_raw(self.shared.as_ptr()) });
+    }
 }
 
 /// All signals blocked for the calling thread until dropped.
@@ -586,7 +835,7 @@ pub fn dup_onto(fd: BorrowedFd<'_>, number: c_int) -> std::result::Result<(), Er
     done(unsafe { libc::syscall(libc::SYS_dup3, fd.as_raw_fd(), number, 0) })
 }
 
-/// A NULL-terminated vector of C strings, built before a clone so that the child need not allocate.
+/// A NULL-terminated vector of C strings.
 pub struct CStrings {
     _owned: Vec<CString>,
     pointers: Vec<*const c_char>,

@@ -11,4 +11,4 @@ pub use message::{
 };
 
 /// Version of the messages; the first byte of each. A zoneadmd of another version is replaced, the zone stays.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;

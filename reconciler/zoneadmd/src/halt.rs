@@ -6,7 +6,7 @@
 //! it: devices and network go also where a process does not end, but no file system is taken from under a process, and
 //! zsched does not end before everything is unmounted: mounts would go with it, busy or not.
 
-use crate::serve::Steps;
+use crate::steps::{self, Steps};
 use crate::supervisor::{AGAIN_WITHIN, Supervisor};
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::error::{Context, Error, Result};
@@ -23,7 +23,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_LOOK: Duration = Duration::from_micros(300);
 
 /// Halts the zone. When this returns without an error nothing of it is left in the kernel.
-pub fn halt(zone: &mut Supervisor, order: &HaltOrder, steps: &mut Steps<'_>) -> Result<()> {
+pub fn halt(zone: &mut Supervisor, order: &HaltOrder, steps: &mut Steps) -> Result<()> {
     zone.halting = true;
     take_stock(zone, order);
     let done = halt_steps(zone, order, steps);
@@ -51,7 +51,7 @@ fn take_stock(zone: &mut Supervisor, order: &HaltOrder) {
     }
 }
 
-fn halt_steps(zone: &mut Supervisor, order: &HaltOrder, steps: &mut Steps<'_>) -> Result<()> {
+fn halt_steps(zone: &mut Supervisor, order: &HaltOrder, steps: &mut Steps) -> Result<()> {
     // Init was asked to end the first time; what is left did not listen.
     let timeout = if zone.stuck { Duration::ZERO } else { Duration::from_millis(order.timeout.into()) };
     steps.attempt(StepName::KillProcesses, || kill_processes(zone, order.signal, timeout));
@@ -112,7 +112,7 @@ fn kill_processes(zone: &mut Supervisor, signal: i32, timeout: Duration) -> Resu
     // An end that was asked for is not told as something that happened.
     zone.untold.clear();
     zone.spent.clear();
-    zone.spare = None;
+    zone.next = None;
     let leaves: Vec<Cgroup> =
         ["env.", "login."].iter().flat_map(|prefix| zone.leaves(prefix)).map(|(_, l)| l).collect();
     for leaf in &leaves {
@@ -130,9 +130,17 @@ fn kill_processes(zone: &mut Supervisor, signal: i32, timeout: Duration) -> Resu
 }
 
 fn empty(leaf: Cgroup, within: Duration) -> Result<()> {
-    match leaf.wait_empty(within) {
-        Err(error) if error.errno() == Some(Errno::TIMEDOUT) => Err(left_in(&leaf)),
-        waited => waited.and_then(|()| leaf.remove()),
+    let deadline = Instant::now() + within;
+    loop {
+        match leaf.wait_empty(deadline.saturating_duration_since(Instant::now())) {
+            Err(error) if error.errno() == Some(Errno::TIMEDOUT) => return Err(left_in(&leaf)),
+            waited => waited?,
+        }
+        match leaf.remove() {
+            // What zsched was just cloning into it dies as well.
+            Err(error) if error.errno() == Some(Errno::BUSY) && Instant::now() < deadline => {}
+            removed => return removed,
+        }
     }
 }
 
@@ -149,8 +157,8 @@ fn destroy(zone: &mut Supervisor, rtnl: &mut Rtnl) -> Result<()> {
     if let Some(mut zsched) = zone.zsched.take() {
         zsched.channel.send(&ZschedRequest::Exit.to_bytes(), &[])?;
         let mut poll = [rustix::event::PollFd::new(&zsched.process.pidfd, rustix::event::PollFlags::IN)];
-        let limit = rustix::event::Timespec::try_from(zone.killed_within()).ok();
-        let ended = rustix::event::poll(&mut poll, limit.as_ref()).at("poll", "zsched")?;
+        let deadline = Instant::now() + zone.killed_within();
+        let ended = steps::poll(zone.teller(), &mut poll, deadline).at("poll", "zsched")?;
         if ended == 0 {
             let error = zsched.silent();
             zsched.owed = zsched.owed.max(1);
@@ -198,10 +206,9 @@ fn wait_freed(zone: &Supervisor) -> Result<()> {
         if time.is_zero() {
             return Err(Error::os(left.call(), left.object(), Errno::BUSY));
         }
-        let timespec = rustix::event::Timespec::try_from(time.min(again)).ok();
-        again *= 2;
         // Nothing tells of it: this is a wait and no poll of anything.
-        let _ = rustix::event::poll(&mut [], timespec.as_ref());
+        let _ = steps::poll(zone.teller(), &mut [], Instant::now() + time.min(again));
+        again *= 2;
     }
 }
 
@@ -221,12 +228,8 @@ fn wait_links_gone(zone: &Supervisor, rtnl: &mut Rtnl, events: &mut LinkEvents) 
             return Err(Error::os("link", link, Errno::TIMEDOUT));
         }
         let mut poll = [rustix::event::PollFd::new(&*events, rustix::event::PollFlags::IN)];
-        let timespec = rustix::event::Timespec::try_from(left.min(again)).ok();
+        steps::poll(zone.teller(), &mut poll, Instant::now() + left.min(again)).at("poll", "links")?;
         again *= 2;
-        match rustix::event::poll(&mut poll, timespec.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::os("poll", "links", errno)),
-        }
         events.drain()?;
     }
 }

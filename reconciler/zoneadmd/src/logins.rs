@@ -78,6 +78,8 @@ impl Supervisor {
                 Ok((number, master))
             }
             Err(error) => {
+                // Somebody inside may have stopped it before it was one, and zsched waits for it.
+                let _ = cgroup.kill();
                 let _ = cgroup.remove();
                 Err(error)
             }

@@ -10,6 +10,7 @@ mod halt;
 mod logins;
 mod ready;
 mod serve;
+mod steps;
 mod supervisor;
 mod zsched;
 
@@ -17,6 +18,10 @@ use reeve_kernel::channel::Channel;
 use reeve_kernel::error::Result;
 use reeve_kernel::{application, sys};
 use std::process::ExitCode;
+
+/// zsched has children in its memory.
+#[global_allocator]
+static ALLOCATOR: sys::Allocator = sys::Allocator;
 
 /// The descriptor on which the controller's channel is handed over.
 const CHANNEL: i32 = 3;

@@ -1,7 +1,7 @@
 //! Bringing the virtual platform up, in the order of the seed, [0045]: zsched, file systems, network interfaces, devices
 //! and console, resource controls. (zoneadmd itself and the zone ID come before, from the controller.)
 
-use crate::serve::Steps;
+use crate::steps::Steps;
 use crate::supervisor::{Process, Supervisor, Zsched};
 use crate::zsched::{self, Start};
 use reeve_kernel::cgroup::Cgroup;
@@ -18,7 +18,7 @@ use std::path::Path;
 
 /// Brings the platform of `spec` up. After an error nothing of it is left; what could not be taken back is in the error's
 /// zone, which the caller halts.
-pub fn ready(zone: &mut Supervisor, spec: &PlatformSpec, steps: &mut Steps<'_>) -> Result<()> {
+pub fn ready(zone: &mut Supervisor, spec: &PlatformSpec, steps: &mut Steps) -> Result<()> {
     let cgroup = Cgroup::create(&zone.cgroup)?;
     let (network_ns, _helper) = steps.run(StepName::Zsched, || start_zsched(zone, spec))?;
     steps.run(StepName::FileSystems, || zone.order(&ZschedRequest::FileSystems))?;

@@ -3,6 +3,7 @@
 
 use crate::halt::halt;
 use crate::ready::{Location, ready};
+use crate::steps::Steps;
 use crate::supervisor::Supervisor;
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::channel::{Channel, Message};
@@ -10,55 +11,13 @@ use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::platform::controls;
 use reeve_kernel::sys;
 use reeve_kernel::wire::{Event, HaltOrder, Reply, Request, StepName, Traces};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::AsFd;
 use std::time::{Duration, Instant};
 
-/// Tells the asker of each sub-step as it is done, and remembers the one under way.
-pub struct Steps<'a> {
-    asker: &'a Channel,
-    current: StepName,
-    /// The first step that failed while others were gone on with.
-    failed: Option<(StepName, Error)>,
-}
-
-impl Steps<'_> {
-    /// Does one sub-step.
-    pub fn run<T>(&mut self, step: StepName, body: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.current = step.clone();
-        let started = Instant::now();
-        let value = body()?;
-        let micros = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
-        // An asker that went away does not stop the zone half-way.
-        let _ = self.asker.send(&Reply::Step(step, micros).to_bytes(), &[]);
-        Ok(value)
-    }
-
-    /// Does one sub-step; where it fails, others may follow that are safe without it. False when it failed.
-    pub fn attempt(&mut self, step: StepName, body: impl FnOnce() -> Result<()>) -> bool {
-        match self.run(step.clone(), body) {
-            Ok(()) => true,
-            Err(error) => {
-                self.failed.get_or_insert((step, error));
-                false
-            }
-        }
-    }
-
-    /// Ends here if a step failed so far: the first one is the one that is told.
-    pub fn check(&mut self) -> Result<()> {
-        let Some((step, error)) = self.failed.take() else { return Ok(()) };
-        self.current = step;
-        Err(error)
-    }
-
-    /// Tells the asker of mounts that were detached by force.
-    pub fn detached(&self, mounts: Vec<String>) {
-        if !mounts.is_empty() {
-            let _ = self.asker.send(&Reply::Detached(mounts).to_bytes(), &[]);
-        }
-    }
-}
+/// How long nothing is asked, and nothing ends, before what nobody waits for is done. What the zone prints does not count: it could
+/// keep it from ever being done.
+const QUIET: Duration = Duration::from_millis(5);
 
 struct Client {
     number: u64,
@@ -72,12 +31,14 @@ struct Server {
     last_client: u64,
     /// Set when the zone is halted: nothing is left to serve.
     over: bool,
+    /// When it will have been quiet for long enough; none when there is nothing left to do then.
+    rest_at: Option<Instant>,
 }
 
 /// Serves until the zone is halted, or until the controller goes away before there was a zone.
 pub fn serve(controller: Channel) -> Result<()> {
     let clients = vec![Client { number: 0, channel: controller }];
-    let mut server = Server { zone: None, listener: None, clients, last_client: 0, over: false };
+    let mut server = Server { zone: None, listener: None, clients, last_client: 0, over: false, rest_at: None };
     while !server.over && (server.zone.is_some() || !server.clients.is_empty()) {
         server.turn()?;
         // After a halt that failed at its very end nothing may be left that somebody would come back for.
@@ -98,6 +59,7 @@ struct Woken {
 impl Server {
     fn turn(&mut self) -> Result<()> {
         let woken = self.wait()?;
+        let worked = woken.zsched || woken.connection || !woken.clients.is_empty();
         if woken.console
             && let Some(zone) = &mut self.zone
             && let Some(console) = &mut zone.console
@@ -118,9 +80,18 @@ impl Server {
             self.clients.push(Client { number: self.last_client, channel });
         }
         self.tell_what_happened();
+        if worked {
+            self.rest_at = Some(Instant::now() + QUIET);
+        }
+        let rests = self.rest_at.take_if(|at| *at <= Instant::now()).is_some();
         if let Some(zone) = &mut self.zone {
-            zone.clear_spent();
-            zone.prepare_next();
+            if rests {
+                zone.clear_spent();
+            }
+            // Beside a running init, whoever was answered just now may still be at work.
+            if rests || worked && zone.environment.is_none() {
+                zone.prepare_next();
+            }
         }
         Ok(())
     }
@@ -134,10 +105,12 @@ impl Server {
         polled.extend(self.listener.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
         polled.extend(zsched.map(|zsched| PollFd::new(&zsched.channel, PollFlags::IN)));
         polled.extend(console.map(|console| PollFd::new(console, PollFlags::IN)));
-        match rustix::event::poll(&mut polled, None) {
+        let left = self.rest_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match rustix::event::poll(&mut polled, left.as_ref()) {
             Err(rustix::io::Errno::INTR) => return Ok(Woken::default()),
-            polled => polled.at("poll", "zoneadmd")?,
-        };
+            polled => drop(polled.at("poll", "zoneadmd")?),
+        }
         let woke = |index: usize| polled.get(index).is_some_and(|fd| !fd.revents().is_empty());
         let at_listener = fixed;
         let at_zsched = at_listener + usize::from(self.listener.is_some());
@@ -201,18 +174,24 @@ impl Server {
 
     /// False when the answer could not be sent: who waits for it has to hear that the connection is closed.
     fn carry_out(&mut self, client: &Client, message: Message) -> bool {
-        let mut steps = Steps { asker: &client.channel, current: StepName::Zoneadmd, failed: None };
+        let mut steps = match Steps::of(&client.channel) {
+            Ok(steps) => steps,
+            Err(error) => return client.channel.send(&failed(StepName::Zoneadmd, &error).to_bytes(), &[]).is_ok(),
+        };
+        if let Some(zone) = &mut self.zone {
+            zone.teller = Some(steps.teller());
+        }
         let done = Request::from_bytes(&message.bytes)
             .map_err(|malformed| Error::new("receive", "request", malformed.to_string()))
             .and_then(|request| self.act(client, request, &message, &mut steps));
+        steps.teller().tell();
+        if let Some(zone) = &mut self.zone {
+            zone.teller = None;
+        }
         let reply = match done {
             Ok(None) => return true,
             Ok(Some(reply)) => reply,
-            Err(error) => {
-                let errno = error.errno().map_or(0, |errno| errno.raw_os_error());
-                let (call, args) = (error.call().to_owned(), error.args().to_owned());
-                Reply::Failed(steps.current, call, args, errno, error.reason())
-            }
+            Err(error) => failed(steps.current, &error),
         };
         client.channel.send(&reply.to_bytes(), &[]).is_ok()
     }
@@ -222,13 +201,14 @@ impl Server {
         client: &Client,
         request: Request,
         message: &Message,
-        steps: &mut Steps<'_>,
+        steps: &mut Steps,
     ) -> Result<Option<Reply>> {
         match request {
             Request::Ready(spec) => {
                 self.refuse_second_zone()?;
                 let Location(adoption) = Location::from(&spec);
                 let mut zone = Supervisor::new(adoption);
+                zone.teller = Some(steps.teller());
                 if let Err(error) = ready(&mut zone, &spec, steps) {
                     // A failed ready leaves Installed: what was made is taken down again, and the first error is told.
                     let step = steps.current.clone();
@@ -269,12 +249,6 @@ impl Server {
                 client.channel.send(&Reply::LoggedIn(number).to_bytes(), &fds)?;
                 return Ok(None);
             }
-            Request::Prepare => {
-                if let Some(zone) = &self.zone {
-                    zone.announce_boot();
-                }
-                return Ok(None);
-            }
             Request::Status => {}
         }
         let snapshot = self.zone()?.snapshot();
@@ -293,7 +267,7 @@ impl Server {
     }
 
     /// A stop that was asked for is answered with Done; its end of init is not told as something that happened.
-    fn stop(&mut self, signal: i32, timeout: u32, steps: &mut Steps<'_>) -> Result<()> {
+    fn stop(&mut self, signal: i32, timeout: u32, steps: &mut Steps) -> Result<()> {
         let zone = self.zone()?;
         let told = zone.untold.len();
         steps.run(StepName::StopInit, || zone.stop(signal, Duration::from_millis(timeout.into())))?;
@@ -309,4 +283,9 @@ impl Server {
         sys::trim_memory();
         Ok(())
     }
+}
+
+fn failed(step: StepName, error: &Error) -> Reply {
+    let errno = error.errno().map_or(0, |errno| errno.raw_os_error());
+    Reply::Failed(step, error.call().to_owned(), error.args().to_owned(), errno, error.reason())
 }

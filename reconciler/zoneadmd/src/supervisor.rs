@@ -3,6 +3,7 @@
 
 use crate::console::ConsoleLog;
 use crate::logins::Logins;
+use crate::steps::{self, Teller};
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::channel::{Channel, Message};
 use reeve_kernel::error::{Context, Error, Result};
@@ -13,6 +14,7 @@ use reeve_kernel::sys;
 use reeve_kernel::wire::{Adoption, EndOfInit, InitSpec, Snapshot, Traces, ZschedReply, ZschedRequest};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// How long processes that were killed may take to be gone before the halt is called stuck.
@@ -64,17 +66,11 @@ pub struct Zsched {
 
 impl Zsched {
     /// Waits for its next message. None when its end is closed.
-    fn receive(&self, deadline: Instant) -> Result<Option<Message>> {
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let mut polled = [rustix::event::PollFd::new(&self.channel, rustix::event::PollFlags::IN)];
-            let timespec = rustix::event::Timespec::try_from(left).ok();
-            match rustix::event::poll(&mut polled, timespec.as_ref()) {
-                Ok(0) => return Err(self.silent()),
-                Ok(_) => return self.channel.receive(),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(Error::os("poll", "zsched", errno)),
-            }
+    fn receive(&self, teller: Option<&Teller>, deadline: Instant) -> Result<Option<Message>> {
+        let mut polled = [rustix::event::PollFd::new(&self.channel, rustix::event::PollFlags::IN)];
+        match steps::poll(teller, &mut polled, deadline).at("poll", "zsched")? {
+            0 => Err(self.silent()),
+            _ => self.channel.receive(),
         }
     }
 
@@ -106,8 +102,8 @@ pub struct Supervisor {
     pub last_end: Option<EndOfInit>,
     pub console: Option<ConsoleLog>,
     pub logins: Logins,
-    /// The cgroup of the next environment, with its number: made while nobody waits for it.
-    pub spare: Option<(u32, Cgroup)>,
+    /// The cgroup of the next environment, with its number: made while nobody waits for it, and zsched has been told of it.
+    pub next: Option<(u32, Cgroup)>,
     /// First host ID of the zone's range, once zsched has said it.
     id_base: Option<u32>,
     /// Cgroups of environments that ended and are still to be removed, which no request waits for.
@@ -120,6 +116,8 @@ pub struct Supervisor {
     pub stuck: bool,
     /// What tells at the end of a halt whether all of the zone is gone.
     pub traces: Traces,
+    /// Who tells of the request that is carried out.
+    pub teller: Option<Rc<Teller>>,
 }
 
 impl Supervisor {
@@ -136,13 +134,14 @@ impl Supervisor {
             last_end: None,
             console: None,
             logins: Logins::default(),
-            spare: None,
+            next: None,
             id_base: None,
             spent: Vec::new(),
             untold: Vec::new(),
             halting: false,
             stuck: false,
             traces: Traces::none(String::new()),
+            teller: None,
         }
     }
 
@@ -217,14 +216,19 @@ impl Supervisor {
             let cgroup = Cgroup::open(&self.leaf_path("env.", number))?;
             self.environment = Some(Environment { number, cgroup, init });
         }
-        // One that was made ahead is as good as any other that nothing lives in.
-        self.spare = None;
+        // zsched has given up the one that it had made ahead.
+        self.next = None;
         for (number, leaf) in self.leaves("env.") {
             if self.environment.as_ref().is_none_or(|environment| environment.number != number) {
                 self.spent.push(leaf);
             }
         }
         Ok(())
+    }
+
+    /// Who tells of the request that is carried out, if any is.
+    pub fn teller(&self) -> Option<&Teller> {
+        self.teller.as_deref()
     }
 
     /// The zone's run folder.
@@ -282,7 +286,7 @@ impl Supervisor {
     fn answer(&mut self, deadline: Instant) -> Result<Option<(ZschedReply, Vec<OwnedFd>)>> {
         loop {
             let Some(zsched) = self.zsched.as_mut() else { return Ok(None) };
-            let message = match zsched.receive(deadline) {
+            let message = match zsched.receive(self.teller.as_deref(), deadline) {
                 Err(error) if error.call() == "zsched" => {
                     zsched.owed = zsched.owed.max(1);
                     return Err(error);
@@ -295,6 +299,7 @@ impl Supervisor {
             match reply {
                 ZschedReply::InitEnded(end) => self.init_ended(end),
                 ZschedReply::LoginEnded(number, end) => self.logins.ended(number, end),
+                ZschedReply::NextEnded(number) => self.next_ended(number),
                 reply => {
                     zsched.owed = zsched.owed.saturating_sub(1);
                     return Ok(Some((reply, message.fds)));
@@ -317,6 +322,7 @@ impl Supervisor {
         match ZschedReply::from_bytes(&message.bytes) {
             Ok(ZschedReply::InitEnded(end)) => self.init_ended(end),
             Ok(ZschedReply::LoginEnded(number, end)) => self.logins.ended(number, end),
+            Ok(ZschedReply::NextEnded(number)) => self.next_ended(number),
             // An answer that nobody waits for any more.
             _ => {
                 if let Some(zsched) = &mut self.zsched {
@@ -335,15 +341,15 @@ impl Supervisor {
         }
     }
 
+    fn next_ended(&mut self, ended: u32) {
+        if let Some((_, cgroup)) = self.next.take_if(|(number, _)| *number == ended) {
+            self.spent.push(cgroup);
+        }
+    }
+
     /// Removes the cgroups of ended environments. One that is not empty yet is left for the next time.
     pub fn clear_spent(&mut self) {
-        let spent = std::mem::take(&mut self.spent);
-        for cgroup in spent {
-            let path = cgroup.path().to_owned();
-            if cgroup.remove().is_err() {
-                self.spent.extend(Cgroup::open(&path));
-            }
-        }
+        self.spent.retain(|cgroup| cgroup.remove().is_err());
     }
 
     /// Refuses to start anything in a zone whose halt has begun (seed [0060], [0084]).
@@ -363,21 +369,15 @@ impl Supervisor {
         if self.stuck { AGAIN_WITHIN } else { KILLED_WITHIN }
     }
 
-    /// Makes the cgroup of the next environment ahead of the request for it; where that fails, the request will tell.
+    /// Makes the cgroup of the next environment ahead of the request for it, and has zsched make the rest; where that fails, the
+    /// request will tell.
     pub fn prepare_next(&mut self) {
-        if self.spare.is_none() && self.zsched.is_some() && !self.halting {
-            self.spare = self.make_leaf().ok();
-            if let Some((_, cgroup)) = &mut self.spare {
-                cgroup.prepare_kill();
-            }
-        }
-    }
-
-    /// Passes on that a boot is about to be asked for. Where that fails, the boot will tell.
-    pub fn announce_boot(&self) {
-        if let Some(zsched) = self.zsched.as_ref().filter(|zsched| zsched.owed == 0 && !self.halting) {
-            let _ = zsched.channel.send(&ZschedRequest::Prepare.to_bytes(), &[]);
-        }
+        let free = |zsched: &&Zsched| zsched.owed == 0 && self.next.is_none() && !self.halting;
+        let Some(zsched) = self.zsched.as_ref().filter(free) else { return };
+        let Ok((number, mut cgroup)) = self.make_leaf() else { return };
+        cgroup.prepare_kill();
+        let _ = zsched.channel.send(&ZschedRequest::Next(number).to_bytes(), &[cgroup.as_fd()]);
+        self.next = Some((number, cgroup));
     }
 
     /// A cgroup that no environment had before, and its number.
@@ -405,10 +405,19 @@ impl Supervisor {
         if self.environment.is_some() {
             return Err(Error::new("boot", &self.adoption.zone, "an init runs already"));
         }
-        let (number, cgroup) = match self.spare.take() {
-            Some(spare) => spare,
-            None => self.make_leaf()?,
-        };
+        let next = self.next.take();
+        let made_ahead = next.is_some();
+        match next.map_or_else(|| self.make_leaf(), Ok).and_then(|leaf| self.boot_in(leaf, init)) {
+            // Its cgroup was killed, and with it what came into it: that was not this boot's.
+            Err(error) if made_ahead && error.call() == "clone3" && error.errno().is_none() => {
+                let leaf = self.make_leaf()?;
+                self.boot_in(leaf, init)
+            }
+            booted => booted,
+        }
+    }
+
+    fn boot_in(&mut self, (number, cgroup): (u32, Cgroup), init: &InitSpec) -> Result<()> {
         self.last_number = number;
         let started = self.ask(&ZschedRequest::Boot(number, init.clone()), &[cgroup.as_fd()]);
         let pidfd = started.and_then(|(reply, fds)| match (reply, fds.into_iter().next()) {
@@ -470,11 +479,7 @@ impl Supervisor {
                         .iter()
                         .map(|console| rustix::event::PollFd::new(console, rustix::event::PollFlags::IN)),
                 );
-                let timespec = rustix::event::Timespec::try_from(left).ok();
-                match rustix::event::poll(&mut polled, timespec.as_ref()) {
-                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                    Err(errno) => return Err(Error::os("poll", "zsched", errno)),
-                }
+                steps::poll(self.teller(), &mut polled, deadline).at("poll", "zsched")?;
                 !polled[0].revents().is_empty()
             };
             if let Some(console) = &mut self.console

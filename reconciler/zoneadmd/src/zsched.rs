@@ -5,8 +5,11 @@
 //! It executes nothing, reads nothing the zone wrote, and listens on a socket that only the global zone can reach, so
 //! that a new zoneadmd finds it.
 
-use reeve_kernel::application::environment::{self, Command, Cradle, Executable, Platform, Prepared, Started, Streams};
-use reeve_kernel::application::{login, privileges, reboot};
+mod environments;
+
+use environments::Next;
+use reeve_kernel::application::waiting::Used;
+use reeve_kernel::application::{privileges, reboot};
 use reeve_kernel::channel::{Channel, Message};
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::mount;
@@ -14,22 +17,22 @@ use reeve_kernel::platform::devices::{self, Console};
 use reeve_kernel::platform::file_systems::FileSystems;
 use reeve_kernel::platform::namespaces::Namespaces;
 use reeve_kernel::platform::network;
-use reeve_kernel::sys::{self, CStrings, Child};
-use reeve_kernel::wire::{EndOfInit, Held, InitSpec, LoginSpec, PlatformSpec, Program, ZschedReply, ZschedRequest};
+use reeve_kernel::sys::{self, Child};
+use reeve_kernel::wire::{EndOfInit, Held, PlatformSpec, ZschedReply, ZschedRequest};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{WaitOptions, WaitStatus};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::ffi::CString;
-use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Capabilities over the host that zsched keeps: CHOWN, DAC_OVERRIDE, FOWNER, SYS_ADMIN, MKNOD. Over the zone's own
 /// namespaces it has all, as their owner (user_namespaces(7)).
 const KEPT: u64 = 1 | 1 << 1 | 1 << 3 | 1 << 21 | 1 << 27;
 
-/// How long nothing is asked before what is spent is given back.
-const QUIET: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+/// How long nothing is asked, and nothing ends, before what nobody waits for is done. What processes of the zone do does not count:
+/// they could keep it from ever being done.
+const QUIET: Duration = Duration::from_millis(5);
 
 /// What zsched is started with.
 pub struct Start<'a> {
@@ -50,19 +53,22 @@ struct Zsched<'a> {
     user_ns: BorrowedFd<'a>,
     program: BorrowedFd<'a>,
     outer: OwnedFd,
-    cradle: Cradle,
+    /// The mount table of zsched's own namespace, to hear that something changed in it.
+    mount_table: OwnedFd,
     file_systems: Option<FileSystems>,
     console: Option<Console>,
-    /// For the next environment, when one is said to be about to be asked for.
-    prepared: Option<Prepared>,
-    /// Nothing is left to be done while it is quiet.
-    rested: bool,
+    /// The next application environment.
+    next: Option<Next<'a>>,
+    /// When it will have been quiet for long enough; none when there is nothing left to do then.
+    rest_at: Option<Instant>,
     init: Option<Child>,
     /// The mount namespace of the application environment.
     mounts: Option<OwnedFd>,
-    /// Mount namespaces that nobody lives in any more. The end of one waits for every processor of the host, so that it
+    /// Mount namespaces of environments that have ended. The end of one waits for every processor of the host, so that it
     /// is put off until nobody waits for an answer.
     spent: Vec<OwnedFd>,
+    /// The same of what processes left that have been started.
+    used: Vec<Used<'a>>,
     /// Number of the last application environment; 0 before the first.
     environment: u32,
     logins: BTreeMap<i32, u32>,
@@ -99,22 +105,22 @@ fn prepare(start: Start<'_>) -> Result<Zsched<'_>> {
     start.listener.listen()?;
     network::without_ipv6(start.spec)?;
     rustix::system::sethostname(start.spec.hostname.as_bytes()).at("sethostname", &start.spec.hostname)?;
-    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
-    let outer = rustix::fs::open("/proc/self/ns/pid", flags, rustix::fs::Mode::empty()).at("open", "ns/pid")?;
+    let (outer, mount_table) = (open_own("ns/pid")?, open_own("mountinfo")?);
     sys::set_capabilities(KEPT)?;
     Ok(Zsched {
         spec: start.spec,
         user_ns,
         program: start.program,
         outer,
-        cradle: Cradle::new()?,
+        mount_table,
         file_systems: None,
         console: None,
-        prepared: None,
-        rested: true,
+        next: None,
+        rest_at: None,
         init: None,
         mounts: None,
         spent: Vec::new(),
+        used: Vec::new(),
         environment: 0,
         logins: BTreeMap::new(),
         last_end: None,
@@ -126,32 +132,47 @@ fn prepare(start: Start<'_>) -> Result<Zsched<'_>> {
     })
 }
 
-impl Zsched<'_> {
+fn open_own(file: &str) -> Result<OwnedFd> {
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+    rustix::fs::open(format!("/proc/self/{file}"), flags, rustix::fs::Mode::empty()).at("open", file)
+}
+
+impl<'a> Zsched<'a> {
     fn serve(&mut self, listener: &Channel) -> Result<()> {
         let children = sys::signalfd(&[libc::SIGCHLD])?;
         loop {
             let mut heard = Vec::new();
-            let (quiet, asked, arrived);
+            let (asked, arrived, remounted);
             {
                 let mut polled = vec![PollFd::new(listener, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
                 polled.extend(self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
                 polled.extend(self.peer.as_ref().map(|peer| PollFd::new(peer, PollFlags::IN)));
-                quiet = match rustix::event::poll(&mut polled, (!self.rested).then_some(&QUIET)) {
+                let at_table = polled.len();
+                polled.extend(self.waiting().map(|_| PollFd::new(&self.mount_table, PollFlags::PRI)));
+                let left = self.rest_at.map(|at| at.saturating_duration_since(Instant::now()));
+                let left = left.and_then(|left| Timespec::try_from(left).ok());
+                match rustix::event::poll(&mut polled, left.as_ref()) {
                     Err(rustix::io::Errno::INTR) => continue,
-                    polled => polled.at("poll", "zsched")? == 0,
-                };
+                    polled => drop(polled.at("poll", "zsched")?),
+                }
                 let after = 2 + self.listeners.len();
                 arrived = !polled[0].revents().is_empty();
-                asked = polled.get(after).is_some_and(|peer| !peer.revents().is_empty());
+                let woke = |index: usize| polled.get(index).is_some_and(|fd| !fd.revents().is_empty());
+                asked = self.peer.is_some() && woke(after);
+                remounted = woke(at_table);
                 heard.extend(polled[2..after].iter().map(PollFd::revents));
             }
-            self.rested = quiet;
-            if quiet {
+            if self.rest_at.is_some_and(|at| at <= Instant::now()) {
+                self.rest_at = None;
                 self.rest();
             }
             self.hear(&heard);
             while sys::read_signal(children.as_fd()).is_some() {}
             self.reap();
+            if remounted {
+                self.drop_waiting();
+                self.rest_soon();
+            }
             if asked && !self.answer()? {
                 return Ok(());
             }
@@ -167,11 +188,26 @@ impl Zsched<'_> {
         }
     }
 
-    /// Does what nobody should have to wait for: what is spent goes, and so does what was made for a boot that did not come. A file
-    /// system that nobody has mounted would look like one that a zone left behind, to whoever halts one that had its number before.
+    fn rest_soon(&mut self) {
+        self.rest_at = Some(Instant::now() + QUIET);
+    }
+
+    /// Does what nobody should have to wait for: what is spent goes, and what is missing of the next environment is made.
     fn rest(&mut self) {
+        if let (Some(init), None) = (&self.init, &self.mounts) {
+            // Not to be had before Linux 6.11: then the end of init waits for that of its mounts.
+            self.mounts = sys::pidfd_mount_namespace(init.pidfd.as_fd()).ok();
+        }
+        self.make_next();
+        if let Some(waiting) = self.next.as_mut().and_then(|next| next.waiting.as_mut()) {
+            waiting.end_scaffold();
+        }
+        self.clear_spent();
+    }
+
+    fn clear_spent(&mut self) {
         self.spent.clear();
-        self.prepared = None;
+        self.used.clear();
     }
 
     /// Hears reboot(2) of the zone's processes, and forgets the listeners that have nobody left.
@@ -191,6 +227,7 @@ impl Zsched<'_> {
 
     /// Answers one request; false when it was the last.
     fn answer(&mut self) -> Result<bool> {
+        self.rest_soon();
         let Some(peer) = &self.peer else { return Ok(true) };
         match peer.receive() {
             Ok(Some(message)) => match ZschedRequest::from_bytes(&message.bytes) {
@@ -219,13 +256,13 @@ impl Zsched<'_> {
                 sys::set_undumpable();
                 sys::trim_memory();
             }),
-            ZschedRequest::Prepare => return self.prepare_boot(),
+            ZschedRequest::Next(number) => return self.take_next(number, message.fds),
             ZschedRequest::Boot(number, init) => return self.boot(number, &init, &message.fds),
             ZschedRequest::Login(number, login) => return self.login(number, &login, &message.fds),
             ZschedRequest::Hello => return self.hello(),
             ZschedRequest::UnconfigureDevices => {
-                self.spent.clear();
-                self.prepared = None;
+                self.clear_spent();
+                self.next = None;
                 self.console = None;
                 // Where the file systems could not be built, what is at /dev is a copy of the host's.
                 self.file_systems.as_ref().map_or(Ok(()), |_| devices::remove())
@@ -261,7 +298,9 @@ impl Zsched<'_> {
         self.tell(&reply, &[]);
     }
 
-    fn hello(&self) {
+    fn hello(&mut self) {
+        // Whoever asks does not know of it yet.
+        self.next = None;
         let reply = ZschedReply::Here(Held {
             init: self.init.is_some(),
             environment: self.environment,
@@ -274,95 +313,6 @@ impl Zsched<'_> {
         self.tell(&reply, &fds);
     }
 
-    /// What cannot be made now is made when it is asked for, and then it is told why not.
-    fn prepare_boot(&mut self) {
-        if self.established && self.prepared.is_none() {
-            self.prepared = Prepared::make(platform(self.spec, self.user_ns, self.program)).ok();
-        }
-    }
-
-    fn boot(&mut self, number: u32, init: &InitSpec, fds: &[OwnedFd]) {
-        match self.start_init(init, fds) {
-            Ok(Started { child, listener, scaffold }) => {
-                self.tell(&ZschedReply::Started, &[child.pidfd.as_fd()]);
-                // Not to be had before Linux 6.11: then the end of init waits for that of its mounts.
-                self.mounts = sys::pidfd_mount_namespace(child.pidfd.as_fd()).ok();
-                self.init = Some(child);
-                self.environment = number;
-                self.listeners.push(listener);
-                self.spent.extend(scaffold);
-            }
-            Err(error) => self.fail(&error),
-        }
-    }
-
-    fn start_init(&mut self, init: &InitSpec, fds: &[OwnedFd]) -> Result<Started> {
-        let [cgroup] = fds else { return Err(Error::new("boot", "", "needs the descriptor of a cgroup")) };
-        let Some(console) = &self.console else { return Err(Error::new("boot", "", "there is no console")) };
-        if self.init.is_some() {
-            return Err(Error::new("boot", "", "an init runs already"));
-        }
-        let command = match &init.program {
-            Program::Command(argv) => below_own_init(argv, &init.environment.0),
-            Program::Init(argv) => command(argv, &init.environment.0)?,
-        };
-        let slave = console.slave.as_fd();
-        let streams = Streams { fds: [slave; 3], terminal: true };
-        let platform = platform(self.spec, self.user_ns, self.program);
-        let prepared = self.prepared.take().map_or_else(|| Prepared::make(platform), Ok)?;
-        environment::start(&mut self.cradle, cgroup.as_fd(), platform, prepared, &command, streams)
-    }
-
-    fn login(&mut self, number: u32, login: &LoginSpec, fds: &[OwnedFd]) {
-        match self.start_login(login, fds) {
-            Ok((Started { child, listener, scaffold }, master)) => {
-                self.listeners.push(listener);
-                let mut sent = vec![child.pidfd.as_fd()];
-                sent.extend(master.as_ref().map(AsFd::as_fd));
-                self.tell(&ZschedReply::Started, &sent);
-                self.logins.insert(child.pid, number);
-                self.spent.extend(scaffold);
-            }
-            Err(error) => self.fail(&error),
-        }
-    }
-
-    fn start_login(&mut self, login: &LoginSpec, fds: &[OwnedFd]) -> Result<(Started, Option<OwnedFd>)> {
-        let direct = command(&login.argv, &login.environment)?;
-        let platform = platform(self.spec, self.user_ns, self.program);
-        let terminal;
-        let (master, streams) = match fds {
-            [_, input, output, error] if !login.terminal => {
-                (None, Streams { fds: [input.as_fd(), output.as_fd(), error.as_fd()], terminal: false })
-            }
-            [_] if login.terminal => {
-                let (master, slave) = devices::login_terminal(self.spec.id_base)?;
-                let (rows, columns) = login.size;
-                let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-                rustix::termios::tcsetwinsize(&master, size).at("TIOCSWINSZ", "login")?;
-                terminal = slave;
-                (Some(master), Streams { fds: [terminal.as_fd(); 3], terminal: true })
-            }
-            _ => return Err(Error::new("login", "", "needs a cgroup, and three streams or a terminal")),
-        };
-        let cgroup = fds[0].as_fd();
-        let started = match &self.init {
-            Some(init) => {
-                let namespaces = (init.pidfd.as_fd(), self.outer.as_fd());
-                login::start_beside_init(&mut self.cradle, cgroup, platform, namespaces, &direct, streams)?
-            }
-            None => {
-                // The first process of a PID namespace is spared most signals, which no command expects.
-                let zone = mount::open_folder(Path::new("/"))?;
-                mount::exists_in(zone.as_fd(), &login.argv[0])?;
-                let command = below_own_init(&login.argv, &login.environment);
-                let prepared = Prepared::make(platform)?;
-                environment::start(&mut self.cradle, cgroup, platform, prepared, &command, streams)?
-            }
-        };
-        Ok((started, master))
-    }
-
     /// Waits for whatever has ended. Only here is known how an init ended: to everybody else a reboot inside is a SIGKILL.
     fn reap(&mut self) {
         loop {
@@ -372,7 +322,12 @@ impl Zsched<'_> {
                 // An end that is not heard of now is not told again. Nothing else lasts (wait(2)).
                 Err(_) => continue,
             };
+            self.rest_soon();
             let pid = pid.as_raw_nonzero().get();
+            if self.waiting().is_some_and(|waiting| waiting.pid() == pid) {
+                self.next_ended();
+                continue;
+            }
             if self.init.as_ref().is_some_and(|init| init.pid == pid) {
                 self.init = None;
                 let end = self.asked_inside.take().unwrap_or_else(|| end_of(status));
@@ -384,25 +339,6 @@ impl Zsched<'_> {
             }
         }
     }
-}
-
-fn platform<'a>(spec: &PlatformSpec, user_ns: BorrowedFd<'a>, program: BorrowedFd<'a>) -> Platform<'a> {
-    Platform { user_ns, id_base: spec.id_base, tmpfs_bytes: spec.tmpfs_bytes, program }
-}
-
-fn below_own_init(argv: &[String], environment: &[String]) -> Command {
-    let words = std::iter::once("init").chain(argv.iter().map(String::as_str));
-    Command { executable: Executable::Own, argv: CStrings::new(words), environment: CStrings::new(environment) }
-}
-
-fn command(argv: &[String], environment: &[String]) -> Result<Command> {
-    let path = argv.first().and_then(|path| CString::new(path.as_str()).ok());
-    let path = path.ok_or_else(|| Error::new("execve", "", "there is no command"))?;
-    Ok(Command {
-        executable: Executable::Path(path),
-        argv: CStrings::new(argv),
-        environment: CStrings::new(environment),
-    })
 }
 
 fn end_of(status: WaitStatus) -> EndOfInit {

@@ -150,7 +150,12 @@ pub const FAMILIES: &[About] = &[
         &["zone"],
         "Processes of the zone that were killed because memory was short",
     ),
-    about("reeve_zone_tasks", Gauge, &["zone"], "Processes and threads of the zone"),
+    about(
+        "reeve_zone_tasks",
+        Gauge,
+        &["zone"],
+        "Processes and threads in the zone, zsched and what waits to become init among them",
+    ),
     about(
         "reeve_zone_pressure_waiting_seconds_total",
         Counter,

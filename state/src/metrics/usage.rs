@@ -15,7 +15,7 @@ pub struct Usage {
     pub memory_limit_bytes: Option<u64>,
     /// Processes that were killed because memory was short (`memory.events`).
     pub oom_kills: Option<u64>,
-    /// Processes and threads (`pids.current`).
+    /// Processes and threads, Reeve's own among them (`pids.current`).
     pub tasks: Option<u64>,
     /// Seconds in which some task waited, by what for: `cpu`, `memory`, `io` (`*.pressure`).
     pub waited_seconds: Vec<(&'static str, f64)>,

@@ -1,5 +1,5 @@
 //! What zone root does not get: capabilities outside the default limit set, and system calls that reach past every
-//! namespace. Both are given up in the zone's user namespace, as the last thing before exec.
+//! namespace. Both are given up in the zone's user namespace, before anything of the zone is executed.
 
 use crate::application::seccomp;
 use crate::error::{Context, Error, Result};
@@ -52,6 +52,8 @@ const OPEN_FILES: (u64, u64) = (1024, 20_000);
 /// # Errors
 /// As [`sys::set_seccomp_filter`].
 pub fn prepare() -> Result<()> {
+    // Built here, once: a child that has this memory may leave nothing in it.
+    seccomp::of_environment();
     sys::set_seccomp_filter(seccomp::of_zone())
 }
 

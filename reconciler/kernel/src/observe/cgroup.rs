@@ -87,6 +87,15 @@ impl ZoneCgroup {
         self.leaves.iter().filter(inhabited).filter_map(number).max()
     }
 
+    /// Leaves these processes out: they are of no application environment that is there.
+    pub(super) fn leave_out(&mut self, processes: &[i32]) {
+        for leaf in &mut self.leaves {
+            if let Fact::Known(pids) = &mut leaf.pids {
+                pids.retain(|pid| !processes.contains(pid));
+            }
+        }
+    }
+
     /// Processes of all application environments.
     pub fn environment_processes(&self) -> Fact<u32> {
         self.count(|part| matches!(part, Part::Env(_)))

@@ -138,15 +138,26 @@ impl Observer {
             }
         };
         let zsched = self.first_of(cgroup, |part| *part == Part::Zsched, 1);
+        let zsched = zsched.map(|(process, _, dir)| (process, dir));
         let namespaces = match &zsched {
             Fact::Known((_, dir)) => dir.namespaces(),
             Fact::Absent => Fact::Absent,
             Fact::Unknown(why) => Fact::Unknown(why.clone()),
         };
+        let mut no_ones = Vec::new();
         let init = match &zsched {
-            Fact::Known((_, dir)) => self.init_of(cgroup, dir, &namespaces),
-            _ => self.first_of(cgroup, |part| matches!(part, Part::Env(_)), 2).map(|(process, _)| process),
+            Fact::Known((_, dir)) => self.init_of(cgroup, dir, &namespaces, &mut no_ones),
+            _ => self.first_of(cgroup, |part| matches!(part, Part::Env(_)), 2).map(|(process, ..)| process),
         };
+        if init.is_absent() {
+            // What waited when the leaves were read may have ended since.
+            let pids = cgroup.leaves.iter().filter(|leaf| matches!(leaf.part, Part::Env(_)));
+            let pids =
+                pids.filter_map(|leaf| if let Fact::Known(pids) = &leaf.pids { Some(pids) } else { None }).flatten();
+            let is_gone = |pid: &&i32| !no_ones.contains(*pid) && self.proc.is_gone(&mut self.buffer, **pid);
+            let gone: Vec<i32> = pids.filter(is_gone).copied().collect();
+            no_ones.extend(gone);
+        }
         let closer = (detail == Detail::Full).then(|| Closer {
             uninterruptible: self.uninterruptible(root, name, cgroup),
             zsched_mounts: match &zsched {
@@ -155,6 +166,9 @@ impl Observer {
             },
             frozen: self.frozen(root, name, cgroup),
         });
+        if let Fact::Known(cgroup) = &mut zone.cgroup {
+            cgroup.leave_out(&no_ones);
+        }
         zone.init = init;
         zone.namespaces = namespaces;
         zone.zsched = zsched.map(|(process, _)| process);
@@ -162,7 +176,12 @@ impl Observer {
     }
 
     /// The PID 1 of a PID namespace `below` levels beneath this one, among the processes of some leaves.
-    fn first_of(&mut self, cgroup: &ZoneCgroup, of: impl Fn(&Part) -> bool, below: usize) -> Fact<(Process, ProcDir)> {
+    fn first_of(
+        &mut self,
+        cgroup: &ZoneCgroup,
+        of: impl Fn(&Part) -> bool,
+        below: usize,
+    ) -> Fact<(Process, bool, ProcDir)> {
         let mut tried = 0;
         for leaf in cgroup.leaves.iter().filter(|leaf| of(&leaf.part)) {
             let pids = match &leaf.pids {
@@ -185,12 +204,29 @@ impl Observer {
         Fact::Absent
     }
 
-    /// init is a child of zsched: looked for there, the zone's own processes do not come into it.
-    fn init_of(&mut self, cgroup: &ZoneCgroup, zsched: &ProcDir, zsched_ns: &Fact<Namespaces>) -> Fact<Process> {
+    /// init is a child of zsched: looked for there, the zone's own processes do not come into it. One that waits to be told what
+    /// to execute is no init yet.
+    fn init_of(
+        &mut self,
+        cgroup: &ZoneCgroup,
+        zsched: &ProcDir,
+        zsched_ns: &Fact<Namespaces>,
+        waiting: &mut Vec<i32>,
+    ) -> Fact<Process> {
         let is_env = |part: &Part| matches!(part, Part::Env(_));
         let (Fact::Known(children), Fact::Known(outer)) = (zsched.children(&mut self.buffer), zsched_ns) else {
-            return self.first_of(cgroup, is_env, 2).map(|(process, _)| process);
+            let mut init = Fact::Absent;
+            for leaf in cgroup.leaves.iter().filter(|leaf| is_env(&leaf.part)) {
+                match self.first_of(cgroup, |part| *part == leaf.part, 2) {
+                    Fact::Known((process, true, _)) if init.is_absent() => init = Fact::Known(process),
+                    Fact::Known((process, false, _)) => waiting.push(process.pid),
+                    Fact::Known(_) | Fact::Absent => {}
+                    Fact::Unknown(why) => return Fact::Unknown(why),
+                }
+            }
+            return init;
         };
+        let mut init = Fact::Absent;
         for leaf in cgroup.leaves.iter().filter(|leaf| is_env(&leaf.part)) {
             let pids = match &leaf.pids {
                 Fact::Known(pids) => pids,
@@ -200,12 +236,14 @@ impl Observer {
             for &pid in children.iter().filter(|pid| pids.contains(pid)) {
                 // Born in a PID namespace that is not its parent's, it is the first there: dearer proof is not needed.
                 match self.proc.outside_of(&mut self.buffer, pid, outer.pid) {
-                    Fact::Absent => {}
-                    found => return found,
+                    Fact::Known((process, true)) if init.is_absent() => init = Fact::Known(process),
+                    Fact::Known((process, false)) => waiting.push(process.pid),
+                    Fact::Known(_) | Fact::Absent => {}
+                    Fact::Unknown(why) => return Fact::Unknown(why),
                 }
             }
         }
-        Fact::Absent
+        init
     }
 
     fn uninterruptible(&mut self, root: &OwnedFd, name: &str, cgroup: &ZoneCgroup) -> Fact<Vec<i32>> {

@@ -77,16 +77,18 @@ impl Proc {
         Ok(ProcDir { pid: rustix::thread::gettid().as_raw_nonzero().get(), dir })
     }
 
-    /// The PID 1 of a PID namespace `below` levels beneath the observer's, and its facts, if `pid` is such a process.
-    pub fn first_process(&self, buffer: &mut Vec<u8>, pid: i32, below: usize) -> Fact<(Process, ProcDir)> {
-        let mut read = || -> rustix::io::Result<Option<(Process, ProcDir)>> {
+    /// The PID 1 of a PID namespace `below` levels beneath the observer's, its facts, and whether it has executed anything, if
+    /// `pid` is such a process.
+    pub fn first_process(&self, buffer: &mut Vec<u8>, pid: i32, below: usize) -> Fact<(Process, bool, ProcDir)> {
+        let mut read = || -> rustix::io::Result<Option<(Process, bool, ProcDir)>> {
             let dir = self.process(pid)?;
             let status = record(buffer, dir.dir.as_fd(), "status")?;
             let (depth, last) = pids(status).fold((0, 0), |(depth, _), pid| (depth + 1, pid));
             if depth != self.depth + below || last != 1 {
                 return Ok(None);
             }
-            Ok(Some((dir.identity(buffer)?, dir)))
+            let (process, executed) = dir.life(buffer)?;
+            Ok(Some((process, executed, dir)))
         };
         match fact(read(), "openat", format_args!("/proc/{pid}/status")) {
             Fact::Known(Some(found)) => Fact::Known(found),
@@ -95,17 +97,23 @@ impl Proc {
         }
     }
 
-    /// A process, if it is in another PID namespace than `outer`.
-    pub fn outside_of(&self, buffer: &mut Vec<u8>, pid: i32, outer: u64) -> Fact<Process> {
-        let mut read = || -> rustix::io::Result<Option<Process>> {
+    /// A process, if it is in another PID namespace than `outer`, and whether it has executed anything.
+    pub fn outside_of(&self, buffer: &mut Vec<u8>, pid: i32, outer: u64) -> Fact<(Process, bool)> {
+        let mut read = || -> rustix::io::Result<Option<(Process, bool)>> {
             let dir = self.process(pid)?;
-            if dir.namespace("ns/pid")? == outer { Ok(None) } else { dir.identity(buffer).map(Some) }
+            if dir.namespace("ns/pid")? == outer { Ok(None) } else { dir.life(buffer).map(Some) }
         };
         match fact(read(), "readlinkat", format_args!("/proc/{pid}/ns/pid")) {
             Fact::Known(Some(found)) => Fact::Known(found),
             Fact::Known(None) | Fact::Absent => Fact::Absent,
             Fact::Unknown(why) => Fact::Unknown(why),
         }
+    }
+
+    /// Whether a process has ended, waited for or not.
+    pub fn is_gone(&self, buffer: &mut Vec<u8>, pid: i32) -> bool {
+        let life = self.process(pid).and_then(|dir| dir.life(buffer));
+        matches!(life, Err(Errno::SRCH | Errno::NOENT))
     }
 
     /// The state letter of a thread, from its own `stat`.
@@ -144,13 +152,18 @@ impl Proc {
 impl ProcDir {
     /// Start time and state; `ESRCH` when it has ended, waited for or not.
     pub fn identity(&self, buffer: &mut Vec<u8>) -> rustix::io::Result<Process> {
-        let stat = record(buffer, self.dir.as_fd(), "stat")?;
-        let (state, threads, start_time) = parse_stat(stat).ok_or(Errno::SRCH)?;
+        self.life(buffer).map(|(process, _)| process)
+    }
+
+    /// The same, and whether it has executed anything since it was forked.
+    fn life(&self, buffer: &mut Vec<u8>) -> rustix::io::Result<(Process, bool)> {
+        let stat = Stat::parse(record(buffer, self.dir.as_fd(), "stat")?).ok_or(Errno::SRCH)?;
         // With other threads alive, `Z` says that the first one has ended and no more.
-        if matches!(state, 'Z' | 'X') && threads <= 1 {
+        if matches!(stat.state, 'Z' | 'X') && stat.threads <= 1 {
             return Err(Errno::SRCH);
         }
-        Ok(Process { pid: self.pid, start_time, state })
+        let process = Process { pid: self.pid, start_time: stat.start_time, state: stat.state };
+        Ok((process, stat.flags & FORKED_ONLY == 0))
     }
 
     /// The namespaces it is in.
@@ -214,13 +227,41 @@ fn pids(status: &[u8]) -> impl Iterator<Item = i32> {
     numbers(value(status, "NSpid:").unwrap_or(b""))
 }
 
-/// State, number of threads and start time from `stat`. The name of the process, in brackets, may hold anything, brackets too.
-fn parse_stat(stat: &[u8]) -> Option<(char, u32, u64)> {
-    let end = stat.iter().rposition(|&b| b == b')')?;
-    let mut fields = stat[end + 1..].split(|&b| b == b' ').filter(|field| !field.is_empty());
-    let state = char::from(*fields.next()?.first()?);
-    // That was field 3; 20 is the seventeenth behind it, 22 the second behind that.
-    Some((state, number(fields.nth(16)?)?, number(fields.nth(1)?)?))
+/// `PF_FORKNOEXEC`: "forked but didn't exec" (ps(1), PROCESS FLAGS).
+const FORKED_ONLY: u32 = 0x40;
+
+/// What is read of `stat` (proc_pid_stat(5)).
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    parent: i32,
+    flags: u32,
+    threads: u32,
+    start_time: u64,
+}
+
+impl Stat {
+    /// The name of the process, in brackets, may hold anything, brackets too.
+    fn parse(stat: &[u8]) -> Option<Self> {
+        let end = stat.iter().rposition(|&b| b == b')')?;
+        let mut fields = stat[end + 1..].split(|&b| b == b' ').filter(|field| !field.is_empty());
+        let state = char::from(*fields.next()?.first()?);
+        // That was field 3. From there on it is counted how many are passed over.
+        let (parent, flags, threads, start_time) = (fields.next()?, fields.nth(4)?, fields.nth(10)?, fields.nth(1)?);
+        let (parent, flags) = (number(parent)?, number(flags)?);
+        Some(Self { state, parent, flags, threads: number(threads)?, start_time: number(start_time)? })
+    }
+}
+
+/// When a process was started (field 22 of `stat`), if it is a child of `parent` and has executed anything since it was forked:
+/// what waits in a zone to become its init has not. None also where it is gone.
+pub fn start_of_executed(pid: i32, parent: i32) -> Option<u64> {
+    use std::io::Read;
+    // One read(2) gives all of it.
+    let mut space = [0; 1024];
+    let length = std::fs::File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut space)).ok()?;
+    let stat = Stat::parse(space.get(..length)?)?;
+    (stat.parent == parent && stat.flags & FORKED_ONLY == 0).then_some(stat.start_time)
 }
 
 fn zone_of_cmdline(cmdline: &[u8]) -> Option<String> {
@@ -264,9 +305,9 @@ mod tests {
     #[test]
     fn a_name_cannot_forge_the_fields() {
         let stat = b"42 (x) R 9 (y)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 5 18 777 20 21\n";
-        assert_eq!(parse_stat(stat), Some(('S', 5, 777)));
-        assert_eq!(parse_stat(b"42 (x) S 1 2"), None);
-        assert_eq!(parse_stat(b""), None);
+        assert_eq!(Stat::parse(stat), Some(Stat { state: 'S', parent: 1, flags: 6, threads: 5, start_time: 777 }));
+        assert_eq!(Stat::parse(b"42 (x) S 1 2"), None);
+        assert_eq!(Stat::parse(b""), None);
     }
 
     #[test]

@@ -257,7 +257,6 @@ fields! {
 
 variants! {
     /// What the controller (or a command) asks of zoneadmd. Descriptors that go with it are named at each.
-    /// All but Prepare are answered.
     pub enum Request {
         /// Bring the virtual platform up.
         Ready(spec: PlatformSpec) = 1,
@@ -276,11 +275,8 @@ variants! {
         SetControls(controls: Vec<Control>) = 7,
         /// Run a command in the zone. Without a terminal, three descriptors go with it.
         Login(login: LoginSpec) = 8,
-        /// A Boot or Restart is about to be asked for: make ready what it needs and what is nobody's yet. Not answered; where
-        /// none comes, what was made is dropped again.
-        Prepare = 9,
         /// What is there.
-        Status = 10,
+        Status = 9,
     }
 }
 
@@ -299,7 +295,7 @@ fields! {
 }
 
 variants! {
-    /// What zoneadmd answers. Every request that is answered ends in exactly one of Done, Failed, LoggedIn and LoginEnded; steps come before.
+    /// What zoneadmd answers. Every request ends in exactly one of Done, Failed, LoggedIn and LoginEnded; steps come before.
     pub enum Reply {
         /// A sub-step was done, in so many microseconds.
         Step(step: StepName, micros: u32) = 1,
@@ -353,8 +349,9 @@ variants! {
         Exit = 10,
         /// Say what is there. Console master and, when there is one, init's pidfd go with the answer.
         Hello = 11,
-        /// A Boot is about to be asked for. Not answered.
-        Prepare = 12,
+        /// The next application environment will be the one numbered so, in the cgroup whose descriptor goes with it: make it up to
+        /// the execution of its init. Not answered; what cannot be made now is made by the Boot, which then says why not.
+        Next(number: u32) = 12,
     }
 }
 
@@ -389,5 +386,8 @@ variants! {
         Here(zone: Held) = 6,
         /// Everything is unmounted; these mounts were busy and are detached.
         Unmounted(detached: Vec<String>) = 7,
+        /// What waited to become the init of the environment numbered so was ended. Its cgroup may have been killed, and kill
+        /// whatever comes into it.
+        NextEnded(number: u32) = 8,
     }
 }
