@@ -39,7 +39,7 @@ pub struct Recorded {
     pub at: Timestamp,
     /// What the platform was like when it had come up; none where nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform: Option<Platform>,
+    pub platform: Option<Arc<Platform>>,
 }
 
 impl Recorded {
@@ -47,7 +47,7 @@ impl Recorded {
     /// other way round, as after a walk whose end nobody could record.
     pub fn platform_in(&self, state: ZoneState) -> Option<&Platform> {
         let up = |state| matches!(state, ZoneState::Ready | ZoneState::Running);
-        self.platform.as_ref().filter(|_| up(self.state) == up(state))
+        self.platform.as_deref().filter(|_| up(self.state) == up(state))
     }
 }
 

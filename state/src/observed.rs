@@ -8,6 +8,7 @@ pub use derive::derive_state;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -178,6 +179,14 @@ impl Platform {
         !Self::GROUPS.contains(&group) || group == "net" && field == "net" || self.looked.contains(group)
     }
 
+    /// What is to be kept of it for later looks: without those who happen to be in the zone now.
+    pub fn recordable(self: &Arc<Self>) -> Arc<Self> {
+        if self.strangers.is_empty() {
+            return Arc::clone(self);
+        }
+        Arc::new(Self { strangers: Vec::new(), ..Self::clone(self) })
+    }
+
     /// Every group.
     pub const GROUPS: [&'static str; 11] = [
         "bridge",
@@ -243,7 +252,7 @@ pub struct ZoneFacts {
     pub last_exit: Option<ExitReport>,
     /// A closer look at the platform; none where nobody took one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform: Option<Platform>,
+    pub platform: Option<Arc<Platform>>,
 }
 
 fn nothing() -> Fact<Vec<String>> {

@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use common::model::walk;
 use common::{World, wants};
@@ -56,7 +57,7 @@ fn world(spec: Value, state: ZoneState, drifted: &BTreeSet<&str>, stranger: bool
     let wanted = wants("z", spec);
     world.put(&wanted, state);
     world.wanted.insert("z".into(), wanted);
-    world.recorded.get_mut("z").expect("z").platform = Some(platform(state, &BTreeSet::new()));
+    world.recorded.get_mut("z").expect("z").platform = Some(platform(state, &BTreeSet::new()).into());
     let mut now = platform(state, drifted);
     if stranger {
         now.strangers.push(Who {
@@ -68,7 +69,7 @@ fn world(spec: Value, state: ZoneState, drifted: &BTreeSet<&str>, stranger: bool
             inside: vec!["net".into()],
         });
     }
-    world.facts.zones.get_mut("z").expect("z").platform = Some(now);
+    world.facts.zones.get_mut("z").expect("z").platform = Some(now.into());
     world
 }
 
@@ -158,7 +159,7 @@ proptest! {
         prop_assert!(!approved.steps.is_empty());
         // One more that drifts is not what was approved.
         if let Some(platform) = world.facts.zones.get_mut("z").expect("z").platform.as_mut() {
-            platform.fields.insert("fs./more#2".into(), "tmpfs".into());
+            Arc::make_mut(platform).fields.insert("fs./more#2".into(), "tmpfs".into());
         }
         let more = planned(&world);
         if fields(&more, |one| one.field == "fs./more#2" && one.waiting).len() == 1 {
@@ -275,7 +276,7 @@ fn a_digest_names_the_values_too() {
     };
     assert_eq!(digest(&worlds[0]), digest(&worlds[1]));
     let platform = worlds[1].facts.zones.get_mut("z").and_then(|facts| facts.platform.as_mut()).expect("a platform");
-    platform.fields.insert("hostname".into(), "third".into());
+    Arc::make_mut(platform).fields.insert("hostname".into(), "third".into());
     assert_ne!(digest(&worlds[0]), digest(&worlds[1]));
     let mut none = planned(&worlds[0]).differences;
     none.iter_mut().for_each(|one| one.waiting = false);

@@ -31,7 +31,7 @@ impl Looker {
             _ => return,
         }
         self.own_files(facts, &mut platform);
-        facts.platform = Some(platform);
+        facts.platform = Some(platform.into());
     }
 
     fn inside(&self, facts: &ZoneFacts, platform: &mut Platform) {

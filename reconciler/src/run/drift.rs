@@ -5,7 +5,7 @@ use reeve_kernel::observe::platform as kernel;
 use reeve_state::approval;
 use reeve_state::difference::{Difference, Recorded};
 use reeve_state::drift::DriftEvent;
-use reeve_state::observed::{Platform, Who};
+use reeve_state::observed::Who;
 use reeve_state::plan::ZonePlan;
 use reeve_state::{ZoneFacts, ZoneState};
 use rustix::process::{Pid, PidfdFlags};
@@ -49,7 +49,7 @@ impl Engine {
             return;
         }
         let reference = first.zip(recorded).map(|(first, recorded)| {
-            let platform = Some(Platform { strangers: Vec::new(), ..first.clone() });
+            let platform = Some(first.recordable());
             Recorded { platform, state: came_up.unwrap_or(recorded.state), ..recorded.clone() }
         });
         let mut memory = self.world.seen(zone).memory;

@@ -114,7 +114,7 @@ impl ZoneLock {
         loop {
             let file = open(path)?;
             file.lock().on("flock", path)?;
-            if is_at(&file, path)? {
+            if is_named(&file, path)? {
                 return Ok(Self { _file: file });
             }
         }
@@ -127,17 +127,16 @@ impl ZoneLock {
     pub fn take_free(path: &Path) -> Result<Option<Self>> {
         let file = open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(is_at(&file, path)?.then_some(Self { _file: file })),
+            Ok(()) => Ok(is_named(&file, path)?.then_some(Self { _file: file })),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
             Err(std::fs::TryLockError::Error(error)) => Err(error).on("flock", path),
         }
     }
 }
 
-/// Whether the open file is still the one at `path`.
-fn is_at(file: &File, path: &Path) -> Result<bool> {
-    let ours = file.metadata().on("fstat", path)?;
-    Ok(std::fs::metadata(path).is_ok_and(|found| found.ino() == ours.ino() && found.dev() == ours.dev()))
+/// Whether the open file still has its name. Nothing renames or links a lock: it is the one at `path` until it is removed.
+fn is_named(file: &File, path: &Path) -> Result<bool> {
+    Ok(file.metadata().on("fstat", path)?.nlink() > 0)
 }
 
 fn open(path: &Path) -> Result<File> {

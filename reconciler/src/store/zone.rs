@@ -152,12 +152,11 @@ impl ZoneFiles {
     /// The file that could not be made or locked.
     pub fn lock(&self) -> Result<ZoneLock> {
         loop {
-            if !self.run.is_dir() {
-                files::private_folder(&self.run)?;
-            }
             match ZoneLock::take(&self.run.join("lock")) {
-                // The zone was unconfigured, its folder and all, while this waited for it.
-                Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                // It has no folder yet, or was unconfigured, its folder and all, while this waited for it.
+                Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                    files::private_folder(&self.run)?;
+                }
                 taken => return taken,
             }
         }

@@ -4,6 +4,7 @@ use std::fs::Permissions;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use reeve_kernel::netlink::Rtnl;
 use reeve_kernel::platform::mend::{self, LinkPart};
@@ -125,7 +126,7 @@ impl Walk<'_> {
         }
         self.host.looker().closer(&mut self.facts);
         let (Some(recorded), Some(now)) = (&mut self.recorded, &self.facts.platform) else { return };
-        let now = Platform { strangers: Vec::new(), ..now.clone() };
+        let now = now.recordable();
         let part = |field: &str| match made {
             Made::All => true,
             Made::Environment => field.starts_with("environment.") || field == "cgroup.environment.freeze",
@@ -134,10 +135,12 @@ impl Walk<'_> {
         };
         match &mut recorded.platform {
             Some(before) if made != Made::All => {
+                let before = Arc::make_mut(before);
                 before.fields.retain(|field, _| !part(field));
-                before.fields.extend(now.fields.into_iter().filter(|(field, _)| part(field)));
-                let group = |group: &String| part(&format!("{group}."));
-                before.looked.extend(now.looked.into_iter().filter(group));
+                let fields = now.fields.iter().filter(|(field, _)| part(field));
+                before.fields.extend(fields.map(|(field, text)| (field.clone(), text.clone())));
+                let group = |group: &&String| part(&format!("{group}."));
+                before.looked.extend(now.looked.iter().filter(group).cloned());
             }
             platform => *platform = Some(now),
         }

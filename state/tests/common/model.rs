@@ -1,5 +1,7 @@
 //! Walks a plan on facts: what the kernel would show afterwards if every step did what it says.
 
+use std::sync::Arc;
+
 use reeve_schema::manifest::CrashLoop;
 use reeve_state::difference::{Difference, Price, Recorded};
 use reeve_state::observed::{InstalledFacts, RecordedConfig, derive_state};
@@ -110,6 +112,7 @@ fn apply_limits(facts: &mut ZoneFacts, zone: &ZonePlan) {
 /// What is of the platform and can be put back on the zone as it is.
 fn mend(world: &mut World, zone: &ZonePlan) {
     let platform = world.facts.zones.get_mut(&zone.name).and_then(|facts| facts.platform.as_mut()).expect("a platform");
+    let platform = Arc::make_mut(platform);
     let live = |one: &&Difference| one.is_of_platform() && one.is_acted_on() && one.price == Price::Live;
     for one in zone.differences.iter().filter(live) {
         platform.strangers.retain(|who| one.field != format!("processes.{}", who.pid));
@@ -124,9 +127,10 @@ fn mend(world: &mut World, zone: &ZonePlan) {
 fn environment_anew(world: &mut World, name: &str) {
     let Some(recorded) = world.recorded.get(name).and_then(|recorded| recorded.platform.clone()) else { return };
     let Some(platform) = world.facts.zones.get_mut(name).and_then(|facts| facts.platform.as_mut()) else { return };
+    let platform = Arc::make_mut(platform);
     let own = |field: &String| field.starts_with("environment.") || field == "cgroup.environment.freeze";
     platform.fields.retain(|field, _| !own(field));
-    platform.fields.extend(recorded.fields.into_iter().filter(|(field, _)| own(field)));
+    platform.fields.extend(recorded.fields.clone().into_iter().filter(|(field, _)| own(field)));
 }
 
 fn start_init(world: &mut World, zone: &ZonePlan, now: Timestamp) {
