@@ -30,7 +30,7 @@ use crate::secrets::Secrets;
 use crate::store::files::{self, Content};
 use crate::store::zone::ZoneFiles;
 use crate::store::{self, Holder, Lock};
-use crate::supervisor::Zoneadmd;
+use crate::supervisor::{Next, Zoneadmd};
 use crate::{cgroup, console, desired, imperative, planned_walk, removal, run};
 
 pub use crate::install::Refusal;
@@ -136,6 +136,7 @@ pub struct Inner {
     /// Whether the controllers were handed down to it, as far as the host has them.
     handed_down: AtomicBool,
     preparing: Mutex<()>,
+    next_zoneadmd: Next,
 }
 
 impl Deref for Host {
@@ -165,6 +166,21 @@ impl Inner {
     /// The host's boot.
     pub fn boot_id(&self) -> &str {
         self.looker.boot_id()
+    }
+
+    /// Who becomes the zoneadmd of the zone that is brought up next.
+    pub fn next_zoneadmd(&self) -> &Next {
+        &self.next_zoneadmd
+    }
+
+    /// Starts the next zoneadmd, where zones were brought up: for who stays, at a time when nobody waits. Where it cannot be started
+    /// the next zone will tell.
+    pub fn prepare_zoneadmd(&self) {
+        if let Some(cgroup) = self.zoneadmd_cgroup.get()
+            && let Err(error) = self.next_zoneadmd.prepare(cgroup)
+        {
+            tracing::debug!("the next zoneadmd: {error}");
+        }
     }
 
     /// The cgroup in which zoneadmd processes are born; made with its parents when it is first needed.
@@ -213,6 +229,7 @@ impl Host {
             zoneadmd_cgroup: OnceLock::new(),
             handed_down: AtomicBool::new(false),
             preparing: Mutex::new(()),
+            next_zoneadmd: Next::default(),
         })))
     }
 

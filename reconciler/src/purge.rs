@@ -35,8 +35,9 @@ pub fn leftovers(host: &Host, observer: &Observer) {
         }
     };
     said(bridges(host));
+    host.next_zoneadmd().end();
     said(cgroup::remove(places));
-    for name in ["zones", "ids", "next-zone-id", crate::controller::SOCKET] {
+    for name in ["zones", "ids", "next-zone-id", "next-zone-id.old", crate::controller::SOCKET] {
         said(tree::remove(&places.run().join(name)));
     }
     said(Secrets::remove(places.state()));

@@ -1,33 +1,28 @@
 //! zoneadmd as the controller sees it: starting one, finding one that runs, asking it and hearing what it tells.
 
+mod attention;
+mod next;
+mod process;
+
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::OnceLock;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::channel::Channel;
 use reeve_kernel::error::{Context, Error as KernelError};
-use reeve_kernel::sys::{self, CStrings, Stack};
 use reeve_kernel::wire::{Adoption, Event, Reply, Request, Snapshot, StepName};
 use reeve_state::observed::ProcessId;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, Signal};
 
-use crate::error::{Error, OnFile, Result};
-use crate::places::{self, Places};
-use crate::planted::planted;
+use crate::error::{Error, Result};
+use crate::places::Places;
 use crate::store::lock::start_time;
+pub use next::Next;
+use process::Child;
 
-/// The program, linked statically by build.rs.
-static PROGRAM: &[u8] = include_bytes!(env!("ZONEADMD"));
-/// `MFD_EXEC`, Linux 6.3; older kernels have no such flag and make every memfd executable.
-const MFD_EXEC: u32 = 0x10;
 /// The socket on which a zoneadmd can be reached, in the zone's run folder.
 const SOCKET: &str = "zoneadmd.sock";
 /// How long a zoneadmd may take for an answer, beyond what the request itself allows. Its own waits (10 s for killed
@@ -35,8 +30,6 @@ const SOCKET: &str = "zoneadmd.sock";
 const PATIENCE: Duration = Duration::from_secs(40);
 /// No time at all.
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-/// Descriptors that are handed to zoneadmd are first moved to numbers above those they end at.
-const SPARE: i32 = 10;
 
 /// A connection to the zoneadmd of one zone.
 #[derive(Debug)]
@@ -48,75 +41,25 @@ pub struct Zoneadmd {
     detached: Vec<String>,
 }
 
-/// The process, where this one started it and so has to reap it.
-#[derive(Debug, Default)]
-struct Child(Option<OwnedFd>, Option<i32>);
-
 impl AsFd for Zoneadmd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.channel.as_fd()
     }
 }
 
-/// The program in a sealed memory file: what runs is what was built, whatever happens to files.
-fn program() -> Result<&'static OwnedFd> {
-    static SEALED: OnceLock<OwnedFd> = OnceLock::new();
-    if let Some(program) = SEALED.get() {
-        return Ok(program);
-    }
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let executable = flags | MemfdFlags::from_bits_retain(MFD_EXEC);
-    let file = match rustix::fs::memfd_create("zoneadmd", executable) {
-        Err(Errno::INVAL) => rustix::fs::memfd_create("zoneadmd", flags),
-        made => made,
-    }
-    .at("memfd_create", "zoneadmd")?;
-    let mut file = File::from(file);
-    std::io::Write::write_all(&mut file, PROGRAM).at("write", "memfd zoneadmd")?;
-    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&file, seals).at("fcntl", "F_ADD_SEALS")?;
-    let file = rustix::io::fcntl_dupfd_cloexec(&file, SPARE).at("fcntl", "F_DUPFD_CLOEXEC")?;
-    Ok(SEALED.get_or_init(|| file))
-}
-
 impl Zoneadmd {
+    fn new(zone: &str, channel: Channel, child: Child) -> Self {
+        Self { zone: zone.to_owned(), channel, child, events: VecDeque::new(), detached: Vec::new() }
+    }
+
     /// Starts a zoneadmd for the zone in `cgroup`. It has no zone yet: the first request is Ready or Adopt.
     ///
     /// # Errors
     /// The call that failed.
     pub fn start(places: &Places, zone: &str, cgroup: &Cgroup) -> Result<Self> {
-        let (ours, theirs) = Channel::pair()?;
-        let above = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, SPARE).at("fcntl", "F_DUPFD_CLOEXEC");
-        let theirs = above(theirs.as_fd())?;
-        let log = above(log_file(&places.zone_run(zone))?.as_fd())?;
-        let null = above(File::open("/dev/null").on("open", Path::new("/dev/null"))?.as_fd())?;
-        let (program, limit) = (program()?, places::usual_descriptor_limit());
-        let argv = CStrings::new(["zoneadmd", zone]);
-        let environment = CStrings::new::<&str>([]);
-        let mut body = || {
-            // Nothing of the terminal that the controller may have: Ctrl-C there must not end zones.
-            let _ = rustix::process::setsid();
-            let _ = rustix::process::chdir(c"/");
-            let _ = rustix::process::setrlimit(Resource::Nofile, limit);
-            let given = [(&null, 0), (&log, 1), (&log, 2), (&theirs, 3)];
-            for (fd, number) in given {
-                if sys::dup_onto(fd.as_fd(), number).is_err() {
-                    return 127;
-                }
-            }
-            sys::cloexec_from(4);
-            sys::unblock_signals();
-            let _ = sys::fexecve(program.as_fd(), &argv, &environment);
-            127
-        };
-        let child = sys::vfork(0, Some(cgroup.as_fd()), &Stack::new()?, &mut body)?;
-        Ok(Self {
-            zone: zone.to_owned(),
-            channel: ours,
-            child: Child(Some(child.pidfd), Some(child.pid)),
-            events: VecDeque::new(),
-            detached: Vec::new(),
-        })
+        let log = process::log_file(&places.zone_run(zone))?;
+        let (channel, child) = process::start(["zoneadmd", zone], log.as_fd(), cgroup)?;
+        Ok(Self::new(zone, channel, child))
     }
 
     /// Connects to the zone's zoneadmd; none when none can be reached.
@@ -125,10 +68,7 @@ impl Zoneadmd {
     /// Another failure than that nobody is there.
     pub fn connect(places: &Places, zone: &str) -> Result<Option<Self>> {
         match Channel::connect(&places.zone_run(zone), SOCKET) {
-            Ok(channel) => {
-                let (events, detached) = (VecDeque::new(), Vec::new());
-                Ok(Some(Self { zone: zone.to_owned(), channel, child: Child(None, None), events, detached }))
-            }
+            Ok(channel) => Ok(Some(Self::new(zone, channel, Child::default()))),
             Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::CONNREFUSED)) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -168,7 +108,7 @@ impl Zoneadmd {
 
     /// The process, where this one started it.
     pub fn process(&self) -> Option<ProcessId> {
-        let pid = self.child.1?;
+        let pid = self.child.pid()?;
         Some(ProcessId { pid, start_time: start_time(pid)? })
     }
 
@@ -203,7 +143,10 @@ impl Zoneadmd {
             }
             match self.receive()? {
                 Reply::Step(step, micros) => on_step(step, micros),
-                Reply::Done(snapshot) => return Ok(snapshot),
+                Reply::Done(snapshot, steps) => {
+                    steps.into_iter().for_each(|(step, micros)| on_step(step, micros));
+                    return Ok(snapshot);
+                }
                 Reply::Failed(step, call, args, errno, reason) => {
                     return Err(Error::Step { step: step.as_str().to_owned(), call, args, errno, reason });
                 }
@@ -279,108 +222,10 @@ impl Zoneadmd {
     /// Waits for a zoneadmd that says it ends, so that it is gone when this returns. One that was started by somebody
     /// else is seen to close its end.
     pub fn wait_end(mut self) {
-        if self.child.0.is_none() {
+        if !self.child.wait() {
             while self.wait(PATIENCE).unwrap_or(false) && self.receive().is_ok() {}
         }
-        self.child.reap(WaitIdOptions::EXITED);
     }
-}
-
-impl Child {
-    fn reap(&mut self, options: WaitIdOptions) {
-        if planted("skipped-reap") {
-            return;
-        }
-        if let Some(child) = self.0.take()
-            && !matches!(rustix::process::waitid(WaitId::PidFd(child.as_fd()), options), Ok(Some(_)))
-        {
-            zombies::add(child);
-        }
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        self.reap(WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-        zombies::reap();
-    }
-}
-
-/// Waiting awake: an answer that comes within a few hundred microseconds would find a processor that was put to sleep, and
-/// waking it takes as long again (an interrupt to a halted virtual processor). Only who waits alone does it: where several
-/// zones are worked on at once, the processors are awake and have better things to do. And only who has a processor for
-/// itself: on one that it shares, those that it waits for would have to wait for its turns to end.
-mod attention {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::{Duration, Instant};
-
-    static WAITING: AtomicUsize = AtomicUsize::new(0);
-    const SPAN: Duration = Duration::from_micros(700);
-    /// A yield that takes longer gave the processor to somebody else; one that nobody wanted takes a microsecond.
-    const SHARED: Duration = Duration::from_micros(15);
-
-    /// Somebody waits, until this is dropped.
-    pub struct Waiting;
-
-    impl Waiting {
-        /// Begins to wait.
-        pub fn begin() -> Self {
-            WAITING.fetch_add(1, Ordering::Relaxed);
-            Self
-        }
-
-        /// Asks `is_missing` again and again, for a short while. True when what was waited for came.
-        pub fn awake(&self, mut is_missing: impl FnMut() -> bool) -> bool {
-            let until = Instant::now() + SPAN;
-            while WAITING.load(Ordering::Relaxed) == 1 {
-                if !is_missing() {
-                    return true;
-                }
-                let yielded = Instant::now();
-                if yielded >= until {
-                    return false;
-                }
-                std::thread::yield_now();
-                if yielded.elapsed() > SHARED {
-                    return !is_missing();
-                }
-            }
-            false
-        }
-    }
-
-    impl Drop for Waiting {
-        fn drop(&mut self) {
-            WAITING.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Children whose connection was given up before they ended.
-mod zombies {
-    use super::{AsFd, OwnedFd, WaitId, WaitIdOptions};
-    use std::sync::Mutex;
-
-    static LEFT: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
-
-    pub fn add(child: OwnedFd) {
-        if let Ok(mut left) = LEFT.lock() {
-            left.push(child);
-        }
-    }
-
-    pub fn reap() {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        if let Ok(mut left) = LEFT.lock() {
-            left.retain(|child| matches!(rustix::process::waitid(WaitId::PidFd(child.as_fd()), options), Ok(None)));
-        }
-    }
-}
-
-/// What zoneadmd says besides its answers, which is little: it is for whoever looks for a fault.
-fn log_file(run: &Path) -> Result<File> {
-    let path = run.join("zoneadmd.log");
-    OpenOptions::new().append(true).create(true).mode(0o600).open(&path).on("open", &path)
 }
 
 /// Ends a zoneadmd that does not answer, or has no zone to serve. That it is one is seen by the cgroup that it is in.

@@ -83,7 +83,11 @@ fn zone<'a>(reeve: &'a RefCell<Reeve>, row: &'static str) -> Result<Work<'a>> {
             Ok(took)
         }),
         "restart" => Box::new(move || until_running(ZoneState::Running)),
-        _ => Box::new(move || Ok(take(Transition::Boot)? + take(Transition::Halt)?)),
+        _ => Box::new(move || {
+            let took = take(Transition::Boot)? + take(Transition::Halt)?;
+            reeve.borrow().rest();
+            Ok(took)
+        }),
     })
 }
 

@@ -162,6 +162,11 @@ impl Reeve {
         Ok(took)
     }
 
+    /// What the controller does once nobody waits for anything.
+    pub fn rest(&self) {
+        self.host.prepare_zoneadmd();
+    }
+
     /// The milliseconds from the request until the controller has seen the zone running: init has exec'd, and of a zone
     /// that ran before, the old init is reaped. What is then written down, nobody waits for.
     pub fn until_running(&mut self, name: &str, from: ZoneState) -> Result<f64> {

@@ -86,10 +86,39 @@ impl Rtnl {
 
     /// Adds a request to the datagram: `fill` writes its attributes.
     pub(crate) fn request(&mut self, kind: u16, flags: u16, body: &[u8], fill: impl FnOnce(&mut Requests)) {
+        self.add(kind, flags | n::NLM_F_REQUEST | n::NLM_F_ACK, body, fill);
+    }
+
+    fn add(&mut self, kind: u16, flags: u16, body: &[u8], fill: impl FnOnce(&mut Requests)) {
         self.seq = self.seq.wrapping_add(1);
-        self.out.begin(kind, flags | n::NLM_F_REQUEST | n::NLM_F_ACK, self.seq, body);
+        self.out.begin(kind, flags, self.seq, body);
         fill(&mut self.out);
         self.out.finish();
+    }
+
+    /// Asks for one object. The answer is all that comes: nothing acknowledges it besides.
+    pub(crate) fn ask(
+        &mut self,
+        call: &'static str,
+        (kind, body): (u16, &[u8]),
+        fill: impl FnOnce(&mut Requests),
+        args: impl Fn() -> String,
+        mut seen: impl FnMut(&Message<'_>),
+    ) -> Result<()> {
+        self.begin();
+        self.add(kind, n::NLM_F_REQUEST, body, fill);
+        self.transmit(call, &args)?;
+        let (mut answered, mut refused) = (false, None);
+        while !answered {
+            self.receive(call, &args, |message| {
+                answered = true;
+                match message.kind {
+                    n::NLMSG_ERROR => refused = refusal(message, call, &args),
+                    _ => seen(message),
+                }
+            })?;
+        }
+        refused.map_or(Ok(()), Err)
     }
 
     /// Sends the datagram and reads until each of its requests is answered; the first refusal is the error.

@@ -18,7 +18,7 @@ mod watch;
 
 pub use cgroup::{Leaf, Limits, Part, ZoneCgroup};
 pub use holders::{
-    Evidence, EvidenceKind, Found, Holder, HoldersQuery, NamespaceHandle, holders, is_namespace_gone, mounted_anywhere,
+    Evidence, EvidenceKind, Found, Holder, HoldersQuery, NamespaceHandle, Nsfs, holders, mounted_anywhere,
     namespace_handles, superblocks,
 };
 pub use observer::Observer;

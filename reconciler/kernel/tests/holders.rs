@@ -9,7 +9,7 @@ mod bed;
 use bed::{Bed, Held, Then, inside, own_pid, pid_of, run, shell, wait};
 use reeve_kernel::netlink::Rtnl;
 use reeve_kernel::observe::{
-    Evidence, EvidenceKind, Fact, NamespaceHandle, is_namespace_gone, mounted_anywhere, namespace_handles,
+    Evidence, EvidenceKind, Fact, NamespaceHandle, Nsfs, mounted_anywhere, namespace_handles,
 };
 use reeve_kernel::sys;
 use rustix::fd::{AsFd, AsRawFd};
@@ -215,15 +215,16 @@ fn namespaces_of_others() {
 
 #[test]
 fn the_death_of_namespaces() {
+    const KINDS: [&str; 5] = ["net", "pid", "mnt", "uts", "ipc"];
     let Some(mut bed) = Bed::new() else { return };
-    let Some(handles) = namespace_handles(bed.zsched).unwrap() else {
+    let Some(handles) = namespace_handles(bed.zsched, &KINDS).unwrap() else {
         eprintln!("skipped: this kernel has no handles of namespaces (before Linux 6.18)");
         return;
     };
     let kinds: Vec<&str> = handles.iter().map(|handle| &*handle.kind).collect();
-    assert_eq!(kinds, ["net", "pid", "mnt", "uts", "ipc"]);
-    let alive = |handle: &NamespaceHandle| is_namespace_gone(handle) == Fact::Known(false);
-    let dead = |handle: &NamespaceHandle| is_namespace_gone(handle) == Fact::Known(true);
+    assert_eq!(kinds, KINDS);
+    let alive = |handle: &NamespaceHandle| Nsfs::open().is_gone(handle) == Fact::Known(false);
+    let dead = |handle: &NamespaceHandle| Nsfs::open().is_gone(handle) == Fact::Known(true);
     assert!(handles.iter().all(alive));
     let held = File::open(format!("/proc/{}/ns/net", bed.zsched)).unwrap();
     bed.halt();
@@ -233,7 +234,7 @@ fn the_death_of_namespaces() {
     wait("the death of the network", || handles.iter().all(dead));
     let again: NamespaceHandle = handles[0].to_string().parse().unwrap();
     assert!(dead(&again));
-    assert!(namespace_handles(999_999_999).is_err());
+    assert!(namespace_handles(999_999_999, &KINDS).is_err());
 }
 
 #[test]

@@ -37,6 +37,8 @@ use crate::store::events::Tally;
 const RESYNC: Duration = Duration::from_secs(60);
 /// How long nothing happens before memory that a burst of work left is given back.
 const REST: Duration = Duration::from_secs(2);
+/// How long nothing happens, and no zone is being walked, before what the next zone can use is made ready.
+const QUIET: Duration = Duration::from_millis(20);
 /// How long walks that are under way are waited for at the end.
 const FAREWELL: Duration = Duration::from_secs(4);
 
@@ -194,7 +196,7 @@ impl Engine {
         resync.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.begin(&mut feed).await;
         self.scope = Scope::All;
-        let mut trimmed = 0;
+        let (mut prepared, mut trimmed) = (0, 0);
         loop {
             self.pass_if_needed().await;
             if self.host.secrets().take_doubt() {
@@ -220,6 +222,11 @@ impl Engine {
                 asked = control.next() => self.asked(asked, &feed).await,
                 () = sleep_until(wake) => self.times_up(),
                 () = sleep_until(publish) => {}
+                () = tokio::time::sleep(QUIET), if prepared != self.passes && self.world.busy.is_empty() => {
+                    prepared = self.passes;
+                    let host = self.host.clone();
+                    tokio::task::spawn_blocking(move || host.prepare_zoneadmd());
+                }
                 () = tokio::time::sleep(REST), if trimmed != self.passes => {
                     trimmed = self.passes;
                     tokio::task::spawn_blocking(reeve_kernel::sys::trim_memory);
@@ -237,6 +244,7 @@ impl Engine {
         }
         notify_socket::notify("STOPPING=1");
         self.farewell().await;
+        self.host.next_zoneadmd().end();
         Ok(())
     }
 

@@ -197,7 +197,7 @@ impl<'a> ZoneIds<'a> {
             let mark = self.mark(id);
             match symlink(zone, &mark) {
                 Ok(()) => {
-                    files::replace(&counter, format!("{}\n", id % ZONE_ID_MAX + 1).as_bytes(), Durability::Volatile)?;
+                    files::swap(&counter, format!("{}\n", id % ZONE_ID_MAX + 1).as_bytes())?;
                     return Ok(id);
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

@@ -110,7 +110,7 @@ impl Walk<'_> {
             *self.zoneadmd = None;
             end_unreachable(&self.plan.name, old.pid, cgroup)?;
         }
-        let zoneadmd = Zoneadmd::start(places, &self.plan.name, cgroup)?;
+        let zoneadmd = self.host.next_zoneadmd().start(places, &self.plan.name, cgroup)?;
         // Where the look afterwards finds it, without reading all the others.
         self.facts.zoneadmd = zoneadmd.process().map_or(Fact::Absent, Fact::Known);
         *self.zoneadmd = Some(zoneadmd);

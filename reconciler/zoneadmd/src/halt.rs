@@ -11,16 +11,16 @@ use crate::supervisor::{AGAIN_WITHIN, Supervisor};
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::netlink::{LinkEvents, Rtnl};
-use reeve_kernel::observe::traces;
+use reeve_kernel::observe::traces::{self, Left};
 use reeve_kernel::platform::network;
-use reeve_kernel::wire::{HaltOrder, StepName, ZschedReply, ZschedRequest};
+use reeve_kernel::wire::{HaltOrder, StepName, Traces, ZschedReply, ZschedRequest};
 use rustix::io::Errno;
 use std::time::{Duration, Instant};
 
 /// How long the kernel may take to clean a network namespace up, or to free a file system.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 /// When what is to be gone is first looked for again; then after twice as long, and so on.
-const FIRST_LOOK: Duration = Duration::from_micros(300);
+const FIRST_LOOK: Duration = Duration::from_micros(100);
 
 /// Halts the zone. When this returns without an error nothing of it is left in the kernel.
 pub fn halt(zone: &mut Supervisor, order: &HaltOrder, steps: &mut Steps) -> Result<()> {
@@ -184,9 +184,11 @@ fn destroy(zone: &mut Supervisor, rtnl: &mut Rtnl) -> Result<()> {
         Err(error) if error.errno() == Some(Errno::NOENT) => {}
         Err(error) => return Err(error),
     }
-    wait_links_gone(zone, rtnl, &mut events)?;
-    wait_freed(zone)?;
+    // The kernel cleans the network namespace up meanwhile.
     let _ = std::fs::remove_file(zone.run_folder().join("zsched.sock"));
+    let left = if traces::file_system_left(&zone.traces).is_none() { traces::namespace_left } else { traces::left };
+    wait_links_gone(zone, rtnl, &mut events)?;
+    wait_freed(zone, left)?;
     Ok(())
 }
 
@@ -197,11 +199,11 @@ fn gone_within(zone: &Supervisor) -> Duration {
 
 /// Nothing of the zone may live on: a copy of a mount in another mount namespace, an open file or a working directory keeps
 /// its file system in use, and with it the zone's files; an open or bound namespace keeps what is in it.
-fn wait_freed(zone: &Supervisor) -> Result<()> {
+fn wait_freed(zone: &Supervisor, left: impl Fn(&Traces) -> Option<Left>) -> Result<()> {
     let deadline = Instant::now() + gone_within(zone).min(Duration::from_secs(1));
     let mut again = FIRST_LOOK;
     loop {
-        let Some(left) = traces::left(&zone.traces) else { return Ok(()) };
+        let Some(left) = left(&zone.traces) else { return Ok(()) };
         let time = deadline.saturating_duration_since(Instant::now());
         if time.is_zero() {
             return Err(Error::os(left.call(), left.object(), Errno::BUSY));

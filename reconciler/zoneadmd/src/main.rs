@@ -36,9 +36,12 @@ fn main() -> ExitCode {
         let command: Vec<String> = arguments.collect();
         return ExitCode::from(application::init::run(&command) as u8);
     }
-    sys::set_name(&format!("zoneadmd {}", arguments.next().unwrap_or_default()));
+    // One that waits for a zone has blanks there.
+    let zone = arguments.next().unwrap_or_default();
+    sys::set_name(format!("{name} {zone}").trim_end());
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        // The kernel takes everything back by itself, and sooner.
+        Ok(()) => sys::exit_now(0),
         Err(error) => {
             eprintln!("zoneadmd: {error}");
             ExitCode::FAILURE

@@ -10,9 +10,9 @@ use reeve_kernel::channel::{Channel, Message};
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::platform::controls;
 use reeve_kernel::sys;
-use reeve_kernel::wire::{Event, HaltOrder, Reply, Request, StepName, Traces};
+use reeve_kernel::wire::{Event, HaltOrder, Reply, Request, Snapshot, StepName, Traces};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long nothing is asked, and nothing ends, before what nobody waits for is done. What the zone prints does not count: it could
@@ -184,14 +184,17 @@ impl Server {
         let done = Request::from_bytes(&message.bytes)
             .map_err(|malformed| Error::new("receive", "request", malformed.to_string()))
             .and_then(|request| self.act(client, request, &message, &mut steps));
-        steps.teller().tell();
         if let Some(zone) = &mut self.zone {
             zone.teller = None;
         }
         let reply = match done {
             Ok(None) => return true,
-            Ok(Some(reply)) => reply,
-            Err(error) => failed(steps.current, &error),
+            // In one message: who is woken by the first of two is in the way of the second.
+            Ok(Some(snapshot)) => Reply::Done(snapshot, steps.teller().take()),
+            Err(error) => {
+                steps.teller().tell();
+                failed(steps.current, &error)
+            }
         };
         client.channel.send(&reply.to_bytes(), &[]).is_ok()
     }
@@ -202,7 +205,7 @@ impl Server {
         request: Request,
         message: &Message,
         steps: &mut Steps,
-    ) -> Result<Option<Reply>> {
+    ) -> Result<Option<Snapshot>> {
         match request {
             Request::Ready(spec) => {
                 self.refuse_second_zone()?;
@@ -250,9 +253,13 @@ impl Server {
                 return Ok(None);
             }
             Request::Status => {}
+            Request::Become(name) => {
+                self.refuse_second_zone()?;
+                become_zoneadmd(&name, &message.fds)?;
+                return Ok(None);
+            }
         }
-        let snapshot = self.zone()?.snapshot();
-        Ok(Some(Reply::Done(snapshot)))
+        Ok(Some(self.zone()?.snapshot()))
     }
 
     fn refuse_second_zone(&self) -> Result<()> {
@@ -283,6 +290,17 @@ impl Server {
         sys::trim_memory();
         Ok(())
     }
+}
+
+/// Takes on the name of the zone's zoneadmd, and its log.
+fn become_zoneadmd(zone: &str, fds: &[OwnedFd]) -> Result<()> {
+    let [log] = fds else { return Err(Error::new("become", zone, "needs the descriptor of a log")) };
+    for number in [1, 2] {
+        sys::dup_onto(log.as_fd(), number).at("dup3", number.to_string())?;
+    }
+    sys::set_title(&["zoneadmd", zone]);
+    sys::set_name(&format!("zoneadmd {zone}"));
+    Ok(())
 }
 
 fn failed(step: StepName, error: &Error) -> Reply {

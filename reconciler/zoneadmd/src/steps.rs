@@ -23,37 +23,46 @@ pub struct Teller {
 
 #[derive(Debug)]
 struct Kept {
-    replies: Vec<Reply>,
+    steps: Vec<(StepName, u32)>,
     since: Instant,
 }
 
 impl Teller {
     fn new(asker: &Channel) -> Result<Self> {
         let asker = asker.as_fd().try_clone_to_owned().at("dup", "channel")?;
-        let kept = RefCell::new(Kept { replies: Vec::new(), since: Instant::now() });
+        let kept = RefCell::new(Kept { steps: Vec::new(), since: Instant::now() });
         Ok(Self { asker: Channel::from_fd(asker), kept })
     }
 
-    fn keep(&self, reply: Reply) {
+    fn keep(&self, step: StepName, micros: u32) {
         let mut kept = self.kept.borrow_mut();
-        if kept.replies.is_empty() {
+        if kept.steps.is_empty() {
             kept.since = Instant::now();
         }
-        kept.replies.push(reply);
+        kept.steps.push((step, micros));
+    }
+
+    /// What was kept back, for who tells it together with something else.
+    pub fn take(&self) -> Vec<(StepName, u32)> {
+        std::mem::take(&mut self.kept.borrow_mut().steps)
     }
 
     /// Tells what was kept back.
     pub fn tell(&self) {
-        for reply in self.kept.borrow_mut().replies.drain(..) {
-            // An asker that went away does not stop the zone half-way.
-            let _ = self.asker.send(&reply.to_bytes(), &[]);
+        for (step, micros) in self.take() {
+            self.send(&Reply::Step(step, micros));
         }
+    }
+
+    fn send(&self, reply: &Reply) {
+        // An asker that went away does not stop the zone half-way.
+        let _ = self.asker.send(&reply.to_bytes(), &[]);
     }
 
     /// When it has to be told; none where there is nothing.
     fn due(&self) -> Option<Instant> {
         let kept = self.kept.borrow();
-        (!kept.replies.is_empty()).then_some(kept.since + KEPT_FOR)
+        (!kept.steps.is_empty()).then_some(kept.since + KEPT_FOR)
     }
 }
 
@@ -111,7 +120,7 @@ impl Steps {
         let started = Instant::now();
         let value = body()?;
         let micros = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
-        self.teller.keep(Reply::Step(step, micros));
+        self.teller.keep(step, micros);
         Ok(value)
     }
 
@@ -136,9 +145,9 @@ impl Steps {
     /// Tells the asker of mounts that were detached by force.
     pub fn detached(&self, mounts: Vec<String>) {
         if !mounts.is_empty() {
-            self.teller.keep(Reply::Detached(mounts));
-            // What is written down of it is all that there will be.
+            // At once: what is written down of it is all that there will be.
             self.teller.tell();
+            self.teller.send(&Reply::Detached(mounts));
         }
     }
 }

@@ -142,7 +142,7 @@ impl<'a> Zsched<'a> {
         let children = sys::signalfd(&[libc::SIGCHLD])?;
         loop {
             let mut heard = Vec::new();
-            let (asked, arrived, remounted);
+            let (asked, arrived, ended, remounted);
             {
                 let mut polled = vec![PollFd::new(listener, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
                 polled.extend(self.listeners.iter().map(|listener| PollFd::new(listener, PollFlags::IN)));
@@ -158,6 +158,7 @@ impl<'a> Zsched<'a> {
                 let after = 2 + self.listeners.len();
                 arrived = !polled[0].revents().is_empty();
                 let woke = |index: usize| polled.get(index).is_some_and(|fd| !fd.revents().is_empty());
+                ended = woke(1);
                 asked = self.peer.is_some() && woke(after);
                 remounted = woke(at_table);
                 heard.extend(polled[2..after].iter().map(PollFd::revents));
@@ -167,8 +168,10 @@ impl<'a> Zsched<'a> {
                 self.rest();
             }
             self.hear(&heard);
-            while sys::read_signal(children.as_fd()).is_some() {}
-            self.reap();
+            if ended {
+                while sys::read_signal(children.as_fd()).is_some() {}
+                self.reap();
+            }
             if remounted {
                 self.drop_waiting();
                 self.rest_soon();

@@ -304,13 +304,13 @@ impl Rtnl {
         fill: impl FnOnce(&mut Requests),
         args: impl Fn() -> String,
     ) -> Result<Option<Link>> {
-        self.begin();
-        self.request(n::RTM_GETLINK, 0, &ifinfomsg(n::AF_UNSPEC, ifindex, 0, 0), |out| {
+        let body = ifinfomsg(n::AF_UNSPEC, ifindex, 0, 0);
+        let fill = |out: &mut Requests| {
             out.attr_u32(n::IFLA_EXT_MASK, n::RTEXT_FILTER_SKIP_STATS);
             fill(out);
-        });
+        };
         let mut link = None;
-        match self.send("RTM_GETLINK", args, |message| link = read_link(message)) {
+        match self.ask("RTM_GETLINK", (n::RTM_GETLINK, &body), fill, args, |message| link = read_link(message)) {
             Err(error) if error.errno() == Some(Errno::NODEV) => Ok(None),
             result => result.map(|()| link),
         }

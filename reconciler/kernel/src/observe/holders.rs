@@ -17,7 +17,7 @@ mod survey;
 mod tasks;
 mod whose;
 
-pub use handles::{NamespaceHandle, is_namespace_gone, namespace_handles};
+pub use handles::{NamespaceHandle, Nsfs, namespace_handles};
 pub use look::{holders, mounted_anywhere, superblocks};
 
 use super::process::Namespaces;

@@ -331,36 +331,37 @@ pub fn hostname(pid: i32) -> Result<String> {
     in_uts(namespace.as_fd(), || rustix::system::uname().nodename().to_string_lossy().into_owned())
 }
 
-/// Runs `f` in another UTS namespace, on a thread of its own that ends there: a way back could be refused.
+/// Runs `f` in another UTS namespace: the calling thread goes in and comes back.
 ///
 /// # Errors
-/// What setns(2) says; `f` has not run then.
-pub fn in_uts<T: Send>(namespace: BorrowedFd<'_>, f: impl FnOnce() -> T + Send) -> Result<T> {
+/// What open(2) of the thread's own namespace or setns(2) say; `f` has not run then.
+///
+/// # Panics
+/// When the way back is refused: the thread would have the zone's host name, and keep its namespace, from then on.
+pub fn in_uts<T>(namespace: BorrowedFd<'_>, f: impl FnOnce() -> T) -> Result<T> {
     use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-    std::thread::scope(|scope| {
-        let run = move || {
-            move_into_link_name_space(namespace, Some(LinkNameSpaceType::HostNameAndNISDomainName))
-                .map_err(|errno| Error::os("setns", "CLONE_NEWUTS", errno))?;
-            Ok(f())
-        };
-        let builder = std::thread::Builder::new().name("uts".to_owned());
-        let thread = builder.spawn_scoped(scope, run).map_err(|error| Error::new("clone", "", error.to_string()))?;
-        thread.join().unwrap_or_else(|_| Err(Error::new("thread", "", "ended in the middle")))
-    })
+    let kind = Some(LinkNameSpaceType::HostNameAndNISDomainName);
+    let path = "/proc/thread-self/ns/uts";
+    let home = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::os("open", path, errno))?;
+    move_into_link_name_space(namespace, kind).map_err(|errno| Error::os("setns", "CLONE_NEWUTS", errno))?;
+    let result = f();
+    move_into_link_name_space(home.as_fd(), kind).expect("back to the own UTS namespace");
+    Ok(result)
 }
 
 /// Whether the zone or a part of it was told to freeze.
 fn freezers(target: &Target<'_>) -> Result<Vec<(String, String)>> {
     let environment = target.environment.map(|number| format!("/env.{number}"));
     let parts = [("", Some(String::new())), (".zsched", Some("/zsched".to_owned())), (".environment", environment)];
-    let mut out = Vec::new();
+    let (mut out, mut buffer) = (Vec::new(), Vec::new());
     for (name, folder) in parts {
         let Some(folder) = folder else { continue };
         let path = format!("{}{folder}/cgroup.freeze", target.cgroup);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => out.push((format!("cgroup{name}.freeze"), text.trim().to_owned())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !folder.is_empty() => {}
-            Err(error) => return Err(Error::new("read", path, error.to_string())),
+        match read::record(&mut buffer, rustix::fs::CWD, &path) {
+            Ok(text) => out.push((format!("cgroup{name}.freeze"), String::from_utf8_lossy(text).trim().to_owned())),
+            Err(Errno::NOENT) if !folder.is_empty() => {}
+            Err(errno) => return Err(Error::os("read", path, errno)),
         }
     }
     Ok(out)
@@ -487,7 +488,7 @@ fn numbers_u32(text: &[u8]) -> impl Iterator<Item = u32> {
 
 /// The processes that a file of a cgroup lists.
 pub fn members(path: &str) -> Vec<i32> {
-    std::fs::read(path).map(|text| numbers(&text).collect()).unwrap_or_default()
+    read::file(path).map(|text| numbers(&text).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -59,6 +59,13 @@ pub(super) fn whole<'b>(buffer: &'b mut Vec<u8>, at: BorrowedFd<'_>, name: &str)
     Ok(buffer)
 }
 
+/// The same of a path.
+pub(super) fn file(path: &str) -> rustix::io::Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    whole(&mut buffer, rustix::fs::CWD, path)?;
+    Ok(buffer)
+}
+
 fn chunk(buffer: &mut Vec<u8>, file: BorrowedFd<'_>) -> rustix::io::Result<usize> {
     buffer.reserve(CHUNK);
     retry_on_intr(|| rustix::io::read(file, rustix::buffer::spare_capacity(buffer)))

@@ -10,7 +10,8 @@
 //! mount tables: where it is mounted and no mount has the zone's mark, it is another by now.
 
 use super::Fact;
-use super::holders::{NamespaceHandle, is_namespace_gone, namespace_handles};
+use super::holders::{NamespaceHandle, Nsfs, namespace_handles};
+use super::read;
 use crate::error::{Context, Result};
 use crate::sys;
 use crate::wire::Traces;
@@ -64,9 +65,8 @@ const PROVED: [&str; 4] = ["net", "mnt", "uts", "ipc"];
 /// # Errors
 /// ENOENT or ESRCH when zsched is gone, else the errno of the call that failed.
 pub fn of(zsched: i32, mark: &str) -> Result<Traces> {
-    let handles = namespace_handles(zsched)?.unwrap_or_default();
-    let proved = handles.iter().filter(|handle| PROVED.contains(&handle.kind.as_str()));
-    let namespaces = proved.map(ToString::to_string).collect();
+    let handles = namespace_handles(zsched, &PROVED)?.unwrap_or_default();
+    let namespaces = handles.iter().map(ToString::to_string).collect();
     Ok(Traces { mark: mark.to_owned(), superblocks: stores(zsched, mark)?, namespaces })
 }
 
@@ -82,16 +82,24 @@ pub fn stores(pid: i32, mark: &str) -> Result<Vec<u64>> {
 
 /// The first of the traces of a zone that is still there; none: all of them are gone.
 pub fn left(traces: &Traces) -> Option<Left> {
+    file_system_left(traces).or_else(|| namespace_left(traces))
+}
+
+/// The first of the namespaces that is still there.
+pub fn namespace_left(traces: &Traces) -> Option<Left> {
+    let nsfs = Nsfs::open();
+    let held = |text: &&String| {
+        let handle = text.parse::<NamespaceHandle>();
+        handle.is_ok_and(|handle| nsfs.is_gone(&handle) == Fact::Known(false))
+    };
+    traces.namespaces.iter().find(held).cloned().map(Left::Namespace)
+}
+
+/// The first of the file systems that is still there. What is gone stays gone.
+pub fn file_system_left(traces: &Traces) -> Option<Left> {
     let lives = |device: &&u64| sys::has_store(**device).unwrap_or(true) && !is_another(**device, &traces.mark);
     if let Some(device) = traces.superblocks.iter().find(lives) {
         return Some(Left::Superblock(*device));
-    }
-    let held = |text: &&String| {
-        let handle = text.parse::<NamespaceHandle>();
-        handle.is_ok_and(|handle| is_namespace_gone(&handle) == Fact::Known(false))
-    };
-    if let Some(handle) = traces.namespaces.iter().find(held) {
-        return Some(Left::Namespace(handle.clone()));
     }
     if traces.superblocks.is_empty() {
         return None;
@@ -131,7 +139,7 @@ struct Mount {
 
 fn mounts(pid: i32) -> Result<Vec<Mount>> {
     let path = format!("/proc/{pid}/mountinfo");
-    let text = std::fs::read(&path).at("read", &path)?;
+    let text = read::file(&path).at("read", &path)?;
     Ok(text.split(|&b| b == b'\n').filter_map(|line| parse(&String::from_utf8_lossy(line))).collect())
 }
 

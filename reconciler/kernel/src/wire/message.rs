@@ -277,6 +277,9 @@ variants! {
         Login(login: LoginSpec) = 8,
         /// What is there.
         Status = 9,
+        /// To one that was started without a zone, before anything else: it is the zoneadmd of this one. A descriptor goes with
+        /// it: the file for what it has to say for itself. There is no answer, unless it fails.
+        Become(zone: String) = 10,
     }
 }
 
@@ -295,12 +298,13 @@ fields! {
 }
 
 variants! {
-    /// What zoneadmd answers. Every request ends in exactly one of Done, Failed, LoggedIn and LoginEnded; steps come before.
+    /// What zoneadmd answers. Every request but Become ends in exactly one of Done, Failed, LoggedIn and LoginEnded; steps come
+    /// before.
     pub enum Reply {
         /// A sub-step was done, in so many microseconds.
         Step(step: StepName, micros: u32) = 1,
-        /// The request is done.
-        Done(now: Snapshot) = 2,
+        /// The request is done, and with it these sub-steps that were not told before.
+        Done(now: Snapshot, steps: Vec<(StepName, u32)>) = 2,
         /// The request failed in this step: the call, its arguments, its errno (0: none) and the reason in words.
         Failed(step: StepName, call: String, args: String, errno: i32, reason: String) = 3,
         /// A login runs; its number. With a terminal, the master's descriptor goes with it.

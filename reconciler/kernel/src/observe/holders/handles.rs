@@ -25,7 +25,7 @@ const KINDS: [(&str, &std::ffi::CStr); 6] = [
 /// the kind of namespace, then type and bytes of the handle in hexadecimal. It is good for the boot that made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamespaceHandle {
-    /// `net`, `pid`, `mnt`, `uts`, `ipc`, `cgroup` or `user`.
+    /// `net`, `pid`, `mnt`, `uts`, `ipc` or `cgroup`.
     pub kind: String,
     handle_type: i32,
     bytes: Vec<u8>,
@@ -55,17 +55,17 @@ impl FromStr for NamespaceHandle {
     }
 }
 
-/// Handles of the namespaces that are the zone's alone: those that zsched is in and the caller is not, and the user
-/// namespace that owns its network. None where the kernel has no such handles (before Linux 6.18).
+/// Handles of those namespaces of these kinds that are the zone's alone: those that zsched is in and the caller is not. None where
+/// the kernel has no such handles (before Linux 6.18).
 ///
 /// # Errors
 /// ENOENT or ESRCH when zsched is gone, else the errno of the call that failed.
-pub fn namespace_handles(zsched: i32) -> Result<Option<Vec<NamespaceHandle>>> {
+pub fn namespace_handles(zsched: i32, kinds: &[&str]) -> Result<Option<Vec<NamespaceHandle>>> {
     let proc = Proc::open()?;
     let dir = proc.process(zsched).at("openat", format!("/proc/{zsched}"))?;
     let own = proc.own().at("openat", "/proc/thread-self")?;
     let mut handles = Vec::new();
-    for (kind, link) in KINDS {
+    for (kind, link) in KINDS.into_iter().filter(|(kind, _)| kinds.contains(kind)) {
         let path = format!("ns/{kind}");
         let number = dir.namespace(&path).at("readlinkat", format!("/proc/{zsched}/{path}"))?;
         if own.namespace(&path).at("readlinkat", format!("/proc/thread-self/{path}"))? == number {
@@ -76,15 +76,6 @@ pub fn namespace_handles(zsched: i32) -> Result<Option<Vec<NamespaceHandle>>> {
             Err(Errno::OPNOTSUPP) => return Ok(None),
             Err(errno) => return Err(Error::os("name_to_handle_at", format!("/proc/{zsched}/{path}"), errno)),
         }
-    }
-    if let Some((number, file)) = user_namespace(&dir).at("ioctl", format!("/proc/{zsched}/ns/net, NS_GET_USERNS"))?
-        && own.namespace("ns/user").at("readlinkat", "/proc/thread-self/ns/user")? != number
-    {
-        let link = std::ffi::CString::new(format!("/proc/thread-self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)))
-            .unwrap_or_default();
-        let (handle_type, bytes) =
-            sys::name_to_handle(rustix::fs::CWD, &link).at("name_to_handle_at", "the zone's user namespace")?;
-        handles.push(NamespaceHandle { kind: "user".to_owned(), handle_type, bytes });
     }
     Ok(Some(handles))
 }
@@ -99,21 +90,29 @@ pub(super) fn user_namespace(dir: &crate::observe::process::ProcDir) -> rustix::
     }
 }
 
-/// Whether the namespace of a handle is gone. Known in a boot later than the handle's means nothing: compare boot ids.
-///
-/// A namespace lives as long as a process, a descriptor, a mounted file, a socket or a pidfd holds it, and its cleaning
-/// up takes the kernel a while; the caller's own descriptors count.
-pub fn is_namespace_gone(handle: &NamespaceHandle) -> Fact<bool> {
-    let open = || {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+/// Where handles of namespaces are looked up.
+#[derive(Debug)]
+pub struct Nsfs(rustix::io::Result<OwnedFd>);
+
+impl Nsfs {
+    /// Opens it. What fails is told by what is asked then.
+    pub fn open() -> Self {
         // Any file of the same file system tells where to look.
-        let mount = openat(rustix::fs::CWD, "/proc/thread-self/ns/mnt", flags, Mode::empty())?;
-        sys::open_by_handle(mount.as_fd(), handle.handle_type, &handle.bytes)
-    };
-    match open() {
-        Ok(_) => Fact::Known(false),
-        Err(Errno::STALE) => Fact::Known(true),
-        Err(errno) => Fact::Unknown(format!("open_by_handle_at({handle}): {}", std::io::Error::from(errno))),
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        Self(openat(rustix::fs::CWD, "/proc/thread-self/ns/mnt", flags, Mode::empty()))
+    }
+
+    /// Whether the namespace of a handle is gone. Known in a boot later than the handle's means nothing: compare boot ids.
+    ///
+    /// A namespace lives as long as a process, a descriptor, a mounted file, a socket or a pidfd holds it, and its cleaning
+    /// up takes the kernel a while; the caller's own descriptors count.
+    pub fn is_gone(&self, handle: &NamespaceHandle) -> Fact<bool> {
+        let at = self.0.as_ref().map_err(|errno| *errno);
+        match at.and_then(|at| sys::open_by_handle(at.as_fd(), handle.handle_type, &handle.bytes)) {
+            Ok(_) => Fact::Known(false),
+            Err(Errno::STALE) => Fact::Known(true),
+            Err(errno) => Fact::Unknown(format!("open_by_handle_at({handle}): {}", std::io::Error::from(errno))),
+        }
     }
 }
 
