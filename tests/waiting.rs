@@ -127,3 +127,48 @@ fn a_program_that_is_not_there_is_named_and_the_next_try_is_like_the_first() {
     }
     host.finish();
 }
+
+/// An init that does not listen to the signal that asks it to end, as the first process of a PID namespace without a handler, and
+/// that is a file of the zone's own.
+fn own_program(halt_timeout: &str) -> String {
+    format!("init: {{program: /etc/own, args: [infinity], haltTimeout: {halt_timeout}}}\n")
+}
+
+#[test]
+fn a_restart_whose_program_has_gone_says_so_and_leaves_the_zone_ready() {
+    let host = ready("restart-missing", &own_program("0s"));
+    host.inside("z", "cp /usr/bin/sleep /etc/own");
+    boot(&host);
+    host.inside("z", "mv /etc/own /etc/away");
+    let restarted = host.reeve(&["restart", "z"]);
+    assert!(!restarted.status.success(), "{}", harness::shown(&restarted));
+    assert!(harness::shown(&restarted).contains("/etc/own"), "{}", harness::shown(&restarted));
+    assert_eq!(host.state("z"), "ready");
+    assert_eq!(kernel::at_work(&cgroup(&host)), [pid(&host, "zschedPid")], "nothing of the restart is left");
+    host.inside("z", "mv /etc/away /etc/own");
+    boot(&host);
+    host.ok(&["restart", "z"]);
+    assert_eq!(host.state("z"), "running");
+    host.finish();
+}
+
+#[test]
+fn a_restart_whose_zoneadmd_is_killed_starts_nothing_afterwards() {
+    let host = ready("restart-killed", &own_program("60s"));
+    host.inside("z", "cp /usr/bin/sleep /etc/own");
+    boot(&host);
+    let (init, zoneadmd) = (pid(&host, "initPid"), pid(&host, "zoneadmdPid"));
+    let mut restart = host.command(&["restart", "z"]).stderr(std::process::Stdio::null()).spawn().expect("reeve restart");
+    // It waits for an init that does not listen.
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(restart.try_wait().expect("wait").is_none() && kernel::alive(init));
+    sys::kill(zoneadmd, libc::SIGKILL);
+    assert!(!restart.wait().expect("wait").success());
+    assert_eq!(pid(&host, "initPid"), init, "it runs on");
+    sys::kill(init, libc::SIGKILL);
+    gone(init);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(host.state("z"), "ready");
+    assert_eq!(kernel::at_work(&cgroup(&host)), [pid(&host, "zschedPid")], "nothing was started in its place");
+    host.finish();
+}

@@ -134,11 +134,10 @@ impl Zoneadmd {
     ) -> Result<Snapshot> {
         self.channel.send(&request.to_bytes(), &[]).map_err(|error| self.gone(error.to_string()))?;
         let deadline = Instant::now() + allowed + PATIENCE;
-        if allowed.is_zero() && matches!(request, Request::Boot(_) | Request::Restart(..)) {
-            self.watch();
-        }
+        let soon = allowed.is_zero() && matches!(request, Request::Boot(_) | Request::Restart(..));
+        let mut here = soon && self.watch();
         loop {
-            if !self.wait(deadline.saturating_duration_since(Instant::now()))? {
+            if !std::mem::take(&mut here) && !self.wait(deadline.saturating_duration_since(Instant::now()))? {
                 return Err(self.gone("does not answer"));
             }
             match self.receive()? {
@@ -170,10 +169,10 @@ impl Zoneadmd {
         }
     }
 
-    /// Waits awake, for a short while, for an answer that will come soon.
-    fn watch(&self) {
+    /// Waits awake, for a short while, for an answer that will come soon. True when it came.
+    fn watch(&self) -> bool {
         let mut polled = [PollFd::new(&self.channel, PollFlags::IN)];
-        attention::Waiting::begin().awake(|| matches!(rustix::event::poll(&mut polled, Some(&NOW)), Ok(0)));
+        attention::Waiting::begin().awake(|| matches!(rustix::event::poll(&mut polled, Some(&NOW)), Ok(0)))
     }
 
     fn receive(&self) -> Result<Reply> {

@@ -21,6 +21,8 @@ enum Reason {
     Message(String),
 }
 
+const ENDED_EARLY: &str = "the process was ended before it was where it should be";
+
 impl Error {
     /// The kernel refused `call(args)` with `errno`.
     pub fn os(call: &str, args: impl Into<String>, errno: Errno) -> Self {
@@ -30,6 +32,16 @@ impl Error {
     /// `call(args)` could not be done for a reason that no errno tells.
     pub fn new(call: &str, args: impl Into<String>, message: impl Into<String>) -> Self {
         Self { call: call.to_owned(), args: args.into(), reason: Reason::Message(message.into()) }
+    }
+
+    /// A child was ended by somebody before it was where it should be.
+    pub fn ended_early(call: &str) -> Self {
+        Self::new(call, "", ENDED_EARLY)
+    }
+
+    /// Whether it is that one, also as another process told it: no refusal, and the same may succeed the next time.
+    pub fn is_ended_early(&self) -> bool {
+        matches!(&self.reason, Reason::Message(message) if message == ENDED_EARLY)
     }
 
     /// The name of the call that failed.

@@ -397,9 +397,7 @@ impl<T> Halfway<T> {
         let mut halfway = Self { child: Some(child), turn: ours, shared, _memory: memory };
         match halfway.sleep() {
             Some(YOURS) => Ok(halfway),
-            said => Err(halfway
-                .failed(said)
-                .unwrap_or_else(|| Error::new("clone3", "", "the process was ended before it was where it should be"))),
+            said => Err(halfway.failed(said).unwrap_or_else(|| Error::ended_early("clone3"))),
         }
     }
 

@@ -157,6 +157,13 @@ pub fn replace_json<T: Serialize>(path: &Path, value: &T, durability: Durability
     replace(path, &bytes, durability)
 }
 
+/// Whether a file of ours has this content: one call reads as much as there should be, and the end of it.
+pub fn is(path: &Path, expected: &[u8]) -> bool {
+    let mut bytes = vec![0; expected.len() + 1];
+    let read = File::open(path).and_then(|mut file| std::io::Read::read(&mut file, &mut bytes));
+    read.is_ok_and(|length| bytes[..length] == *expected)
+}
+
 /// The content of a file of ours; none when it is not there.
 ///
 /// # Errors

@@ -349,10 +349,7 @@ impl ZoneFiles {
     /// Whether the newest entry of the journal is still `expected` (none: that there is none to rely on). Where it is, as it
     /// mostly is, nothing has to be parsed to see it.
     pub fn journal_is(&self, expected: Option<&journal::Entry>, boot_id: &str) -> bool {
-        let unchanged = |entry: &journal::Entry| {
-            let found = files::read(&self.run.join("journal.json"));
-            found.is_ok_and(|bytes| bytes.is_some_and(|bytes| bytes == entry.encode()))
-        };
+        let unchanged = |entry: &journal::Entry| files::is(&self.run.join("journal.json"), &entry.encode());
         expected.is_some_and(unchanged) || self.journal(boot_id).as_ref() == expected
     }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod console;
+mod environment;
 mod halt;
 mod logins;
 mod ready;

@@ -1,6 +1,7 @@
 //! The loop of zoneadmd: whoever connects asks, one request is carried out at a time, and what happens by itself is told
 //! to all who are connected.
 
+use crate::environment::micros;
 use crate::halt::halt;
 use crate::ready::{Location, ready};
 use crate::steps::Steps;
@@ -10,7 +11,7 @@ use reeve_kernel::channel::{Channel, Message};
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::platform::controls;
 use reeve_kernel::sys;
-use reeve_kernel::wire::{Event, HaltOrder, Reply, Request, Snapshot, StepName, Traces};
+use reeve_kernel::wire::{Event, HaltOrder, InitSpec, Reply, Request, Snapshot, StepName, Traces};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -234,10 +235,7 @@ impl Server {
                 steps.run(StepName::Init, || self.zone()?.boot(&init))?;
             }
             Request::Stop(signal, timeout) => self.stop(signal, timeout, steps)?,
-            Request::Restart(signal, timeout, init) => {
-                self.stop(signal, timeout, steps)?;
-                steps.run(StepName::Init, || self.zone()?.boot(&init))?;
-            }
+            Request::Restart(signal, timeout, init) => self.restart(signal, timeout, &init, steps)?,
             Request::Halt(order) => {
                 halt(self.zone()?, &order, steps)?;
                 self.over = true;
@@ -279,6 +277,22 @@ impl Server {
         let told = zone.untold.len();
         steps.run(StepName::StopInit, || zone.stop(signal, Duration::from_millis(timeout.into())))?;
         zone.untold.truncate(told);
+        Ok(())
+    }
+
+    /// The same, and then a boot.
+    fn restart(&mut self, signal: i32, timeout: u32, init: &InitSpec, steps: &mut Steps) -> Result<()> {
+        let zone = self.zone()?;
+        let (told, begun) = (zone.untold.len(), Instant::now());
+        steps.current = StepName::StopInit;
+        let stopped = zone.stop_for(init, signal, Duration::from_millis(timeout.into()))?;
+        zone.untold.truncate(told);
+        steps.done(StepName::StopInit, stopped);
+        steps.current = StepName::Init;
+        if zone.environment.is_none() {
+            zone.boot(init)?;
+        }
+        steps.done(StepName::Init, micros(begun).saturating_sub(stopped));
         Ok(())
     }
 

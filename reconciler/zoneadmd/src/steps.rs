@@ -1,6 +1,7 @@
 //! What is told of a request while it is carried out: each sub-step that is done. Steps that follow each other at once are told
 //! together, when there is time: whoever is woken by each of them is in the way of the next one, on the same processor.
 
+use crate::environment::micros;
 use reeve_kernel::channel::Channel;
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::wire::{Reply, StepName};
@@ -119,9 +120,13 @@ impl Steps {
         self.current = step.clone();
         let started = Instant::now();
         let value = body()?;
-        let micros = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
-        self.teller.keep(step, micros);
+        self.done(step, micros(started));
         Ok(value)
+    }
+
+    /// That a sub-step is done, which took so many microseconds.
+    pub fn done(&self, step: StepName, micros: u32) {
+        self.teller.keep(step, micros);
     }
 
     /// Does one sub-step; where it fails, others may follow that are safe without it. False when it failed.

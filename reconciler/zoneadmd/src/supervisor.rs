@@ -2,6 +2,7 @@
 //! be had again from zsched and the kernel, which is what adopting a zone does.
 
 use crate::console::ConsoleLog;
+use crate::environment::Environment;
 use crate::logins::Logins;
 use crate::steps::{self, Teller};
 use reeve_kernel::cgroup::Cgroup;
@@ -11,7 +12,7 @@ use reeve_kernel::netlink::Rtnl;
 use reeve_kernel::observe::traces;
 use reeve_kernel::platform::network;
 use reeve_kernel::sys;
-use reeve_kernel::wire::{Adoption, EndOfInit, InitSpec, Snapshot, Traces, ZschedReply, ZschedRequest};
+use reeve_kernel::wire::{Adoption, EndOfInit, Snapshot, Traces, ZschedReply, ZschedRequest};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -80,14 +81,6 @@ impl Zsched {
     }
 }
 
-/// The running application environment.
-#[derive(Debug)]
-pub struct Environment {
-    pub number: u32,
-    pub cgroup: Cgroup,
-    pub init: Process,
-}
-
 /// One zone.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -104,8 +97,12 @@ pub struct Supervisor {
     pub logins: Logins,
     /// The cgroup of the next environment, with its number: made while nobody waits for it, and zsched has been told of it.
     pub next: Option<(u32, Cgroup)>,
+    /// The same of the one that zsched was told to start when init has ended.
+    pub handed_over: Option<(u32, Cgroup)>,
+    /// How long the last restart waited for the end of the old init, in microseconds.
+    pub stopped_in: u32,
     /// First host ID of the zone's range, once zsched has said it.
-    id_base: Option<u32>,
+    pub id_base: Option<u32>,
     /// Cgroups of environments that ended and are still to be removed, which no request waits for.
     pub spent: Vec<Cgroup>,
     /// Ends of init that nobody has been told yet.
@@ -135,6 +132,8 @@ impl Supervisor {
             console: None,
             logins: Logins::default(),
             next: None,
+            handed_over: None,
+            stopped_in: 0,
             id_base: None,
             spent: Vec::new(),
             untold: Vec::new(),
@@ -217,7 +216,7 @@ impl Supervisor {
             self.environment = Some(Environment { number, cgroup, init });
         }
         // zsched has given up the one that it had made ahead.
-        self.next = None;
+        (self.next, self.handed_over) = (None, None);
         for (number, leaf) in self.leaves("env.") {
             if self.environment.as_ref().is_none_or(|environment| environment.number != number) {
                 self.spent.push(leaf);
@@ -296,16 +295,27 @@ impl Supervisor {
             let Some(message) = message else { return Ok(None) };
             let reply = ZschedReply::from_bytes(&message.bytes)
                 .map_err(|malformed| Error::new("receive", "zsched", malformed.to_string()))?;
-            match reply {
-                ZschedReply::InitEnded(end) => self.init_ended(end),
-                ZschedReply::LoginEnded(number, end) => self.logins.ended(number, end),
-                ZschedReply::NextEnded(number) => self.next_ended(number),
-                reply => {
-                    zsched.owed = zsched.owed.saturating_sub(1);
-                    return Ok(Some((reply, message.fds)));
-                }
+            if let Some(answer) = self.note(reply, message.fds) {
+                return Ok(Some(answer));
             }
         }
+    }
+
+    /// Notes what zsched tells of its own accord. Anything else is an answer, which settles what it owes.
+    fn note(&mut self, reply: ZschedReply, fds: Vec<OwnedFd>) -> Option<(ZschedReply, Vec<OwnedFd>)> {
+        match reply {
+            ZschedReply::InitEnded(end) => self.init_ended(end),
+            ZschedReply::Restarted(end, micros) => self.restarted(end, micros, fds),
+            ZschedReply::LoginEnded(number, end) => self.logins.ended(number, end),
+            ZschedReply::NextEnded(number) => self.next_ended(number),
+            reply => {
+                if let Some(zsched) = &mut self.zsched {
+                    zsched.owed = zsched.owed.saturating_sub(1);
+                }
+                return Some((reply, fds));
+            }
+        }
+        None
     }
 
     /// Asks for something that is answered with Done.
@@ -316,35 +326,13 @@ impl Supervisor {
         }
     }
 
-    /// Notes what zsched told of its own accord. False when it is gone.
+    /// Notes what zsched told while it was not asked. False when it is gone.
     pub fn hear(&mut self, message: Option<Message>) -> bool {
         let Some(message) = message else { return false };
-        match ZschedReply::from_bytes(&message.bytes) {
-            Ok(ZschedReply::InitEnded(end)) => self.init_ended(end),
-            Ok(ZschedReply::LoginEnded(number, end)) => self.logins.ended(number, end),
-            Ok(ZschedReply::NextEnded(number)) => self.next_ended(number),
-            // An answer that nobody waits for any more.
-            _ => {
-                if let Some(zsched) = &mut self.zsched {
-                    zsched.owed = zsched.owed.saturating_sub(1);
-                }
-            }
-        }
+        // An answer that nobody waits for any more is dropped. One that cannot be read is one as well.
+        let reply = ZschedReply::from_bytes(&message.bytes).unwrap_or(ZschedReply::Done);
+        drop(self.note(reply, message.fds));
         true
-    }
-
-    fn init_ended(&mut self, end: EndOfInit) {
-        self.last_end = Some(end.clone());
-        if let Some(environment) = self.environment.take() {
-            self.spent.push(environment.cgroup);
-            self.untold.push((environment.number, end));
-        }
-    }
-
-    fn next_ended(&mut self, ended: u32) {
-        if let Some((_, cgroup)) = self.next.take_if(|(number, _)| *number == ended) {
-            self.spent.push(cgroup);
-        }
     }
 
     /// Removes the cgroups of ended environments. One that is not empty yet is left for the next time.
@@ -368,134 +356,6 @@ impl Supervisor {
     pub fn killed_within(&self) -> Duration {
         if self.stuck { AGAIN_WITHIN } else { KILLED_WITHIN }
     }
-
-    /// Makes the cgroup of the next environment ahead of the request for it, and has zsched make the rest; where that fails, the
-    /// request will tell.
-    pub fn prepare_next(&mut self) {
-        let free = |zsched: &&Zsched| zsched.owed == 0 && self.next.is_none() && !self.halting;
-        let Some(zsched) = self.zsched.as_ref().filter(free) else { return };
-        let Ok((number, mut cgroup)) = self.make_leaf() else { return };
-        cgroup.prepare_kill();
-        let _ = zsched.channel.send(&ZschedRequest::Next(number).to_bytes(), &[cgroup.as_fd()]);
-        self.next = Some((number, cgroup));
-    }
-
-    /// A cgroup that no environment had before, and its number.
-    fn make_leaf(&self) -> Result<(u32, Cgroup)> {
-        let mut number = self.last_number + 1;
-        let cgroup = loop {
-            match Cgroup::create_fresh(&self.leaf_path("env.", number)) {
-                // What is left of an earlier zoneadmd's.
-                Err(error) if error.errno() == Some(rustix::io::Errno::EXIST) => number += 1,
-                made => break made?,
-            }
-        };
-        match self.id_base.map_or(Ok(()), |owner| cgroup.delegate(owner)) {
-            Ok(()) => Ok((number, cgroup)),
-            Err(error) => {
-                let _ = cgroup.remove();
-                Err(error)
-            }
-        }
-    }
-
-    /// Starts the application environment, in a cgroup of its own.
-    pub fn boot(&mut self, init: &InitSpec) -> Result<()> {
-        self.may_start("boot")?;
-        if self.environment.is_some() {
-            return Err(Error::new("boot", &self.adoption.zone, "an init runs already"));
-        }
-        let next = self.next.take();
-        let made_ahead = next.is_some();
-        match next.map_or_else(|| self.make_leaf(), Ok).and_then(|leaf| self.boot_in(leaf, init)) {
-            // Its cgroup was killed, and with it what came into it: that was not this boot's.
-            Err(error) if made_ahead && error.call() == "clone3" && error.errno().is_none() => {
-                let leaf = self.make_leaf()?;
-                self.boot_in(leaf, init)
-            }
-            booted => booted,
-        }
-    }
-
-    fn boot_in(&mut self, (number, cgroup): (u32, Cgroup), init: &InitSpec) -> Result<()> {
-        self.last_number = number;
-        let started = self.ask(&ZschedRequest::Boot(number, init.clone()), &[cgroup.as_fd()]);
-        let pidfd = started.and_then(|(reply, fds)| match (reply, fds.into_iter().next()) {
-            (ZschedReply::Started, Some(pidfd)) => Ok(pidfd),
-            (reply, _) => Err(unexpected("Boot", &reply)),
-        });
-        match pidfd.and_then(Process::from_pidfd) {
-            Ok(init) => {
-                self.environment = Some(Environment { number, cgroup, init });
-                Ok(())
-            }
-            Err(error) => {
-                // An init that did start, and cannot be named, must not live on unknown.
-                let _ = cgroup.kill();
-                self.spent.push(cgroup);
-                Err(error)
-            }
-        }
-    }
-
-    /// Asks init to end with `signal`, kills its environment after `timeout`, and returns when all of it is reaped.
-    ///
-    /// # Errors
-    /// ETIMEDOUT when a killed process does not go.
-    pub fn stop(&mut self, signal: i32, timeout: Duration) -> Result<()> {
-        let Some(environment) = &self.environment else { return Ok(()) };
-        if !timeout.is_zero() {
-            match sys::pidfd_send_signal(environment.init.pidfd.as_fd(), signal) {
-                Err(error) if error.errno() != Some(rustix::io::Errno::SRCH) => return Err(error),
-                _ => {}
-            }
-            if self.wait_init(Instant::now() + timeout)? {
-                return Ok(());
-            }
-        }
-        if let Some(environment) = &self.environment {
-            environment.cgroup.kill()?;
-        }
-        if self.wait_init(Instant::now() + self.killed_within())? {
-            return Ok(());
-        }
-        let pid = self.snapshot().init;
-        Err(Error::os("wait", format!("init, pid {pid}, killed"), rustix::io::Errno::TIMEDOUT))
-    }
-
-    /// Waits until zsched says that init has ended; true when it has. What the zone prints meanwhile is taken, or it
-    /// could not finish printing.
-    fn wait_init(&mut self, deadline: Instant) -> Result<bool> {
-        while self.environment.is_some() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(false);
-            }
-            let Some(zsched) = &self.zsched else { return Err(Error::new("stop", "init", "zsched is gone")) };
-            let heard = {
-                let mut polled = vec![rustix::event::PollFd::new(&zsched.channel, rustix::event::PollFlags::IN)];
-                polled.extend(
-                    self.console
-                        .iter()
-                        .map(|console| rustix::event::PollFd::new(console, rustix::event::PollFlags::IN)),
-                );
-                steps::poll(self.teller(), &mut polled, deadline).at("poll", "zsched")?;
-                !polled[0].revents().is_empty()
-            };
-            if let Some(console) = &mut self.console
-                && !console.drain()?
-            {
-                self.console = None;
-            }
-            if heard {
-                let message = self.zsched.as_ref().and_then(|zsched| zsched.channel.receive().ok()).flatten();
-                if !self.hear(message) {
-                    return Err(Error::new("stop", "init", "zsched is gone"));
-                }
-            }
-        }
-        Ok(true)
-    }
 }
 
 /// An error that zsched sent.
@@ -506,6 +366,6 @@ pub fn as_error(call: &str, args: &str, errno: i32, reason: &str) -> Error {
     }
 }
 
-fn unexpected(asked: &str, reply: &ZschedReply) -> Error {
+pub fn unexpected(asked: &str, reply: &ZschedReply) -> Error {
     Error::new("ask", asked, format!("zsched answered {reply:?}"))
 }

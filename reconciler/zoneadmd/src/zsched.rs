@@ -7,7 +7,7 @@
 
 mod environments;
 
-use environments::Next;
+use environments::{After, Next};
 use reeve_kernel::application::waiting::Used;
 use reeve_kernel::application::{privileges, reboot};
 use reeve_kernel::channel::{Channel, Message};
@@ -61,6 +61,8 @@ struct Zsched<'a> {
     next: Option<Next<'a>>,
     /// When it will have been quiet for long enough; none when there is nothing left to do then.
     rest_at: Option<Instant>,
+    /// What is started when init has ended: number, what, the cgroup, and since when that is known.
+    after: Option<After>,
     init: Option<Child>,
     /// The mount namespace of the application environment.
     mounts: Option<OwnedFd>,
@@ -117,6 +119,7 @@ fn prepare(start: Start<'_>) -> Result<Zsched<'_>> {
         console: None,
         next: None,
         rest_at: None,
+        after: None,
         init: None,
         mounts: None,
         spent: Vec::new(),
@@ -183,12 +186,17 @@ impl<'a> Zsched<'a> {
                 if !self.established {
                     return Ok(());
                 }
-                self.peer = None;
+                self.peer_is_gone();
             }
             if arrived && let Ok(peer) = listener.accept() {
                 self.peer = Some(peer);
             }
         }
+    }
+
+    /// What it asked for and did not live to hear of is for the next zoneadmd to say.
+    fn peer_is_gone(&mut self) {
+        (self.peer, self.after) = (None, None);
     }
 
     fn rest_soon(&mut self) {
@@ -240,7 +248,7 @@ impl<'a> Zsched<'a> {
             },
             // zoneadmd is gone. A platform that does not stand yet goes with it, nothing else would take it down.
             Ok(None) | Err(_) if !self.established => return Ok(false),
-            Ok(None) | Err(_) => self.peer = None,
+            Ok(None) | Err(_) => self.peer_is_gone(),
         }
         Ok(true)
     }
@@ -260,12 +268,17 @@ impl<'a> Zsched<'a> {
                 sys::trim_memory();
             }),
             ZschedRequest::Next(number) => return self.take_next(number, message.fds),
+            ZschedRequest::BootAfter(number, init) => return self.boot_after(number, init, message.fds),
+            ZschedRequest::Forget => {
+                self.after = None;
+                Ok(())
+            }
             ZschedRequest::Boot(number, init) => return self.boot(number, &init, &message.fds),
             ZschedRequest::Login(number, login) => return self.login(number, &login, &message.fds),
             ZschedRequest::Hello => return self.hello(),
             ZschedRequest::UnconfigureDevices => {
                 self.clear_spent();
-                self.next = None;
+                (self.next, self.after) = (None, None);
                 self.console = None;
                 // Where the file systems could not be built, what is at /dev is a copy of the host's.
                 self.file_systems.as_ref().map_or(Ok(()), |_| devices::remove())
@@ -302,8 +315,8 @@ impl<'a> Zsched<'a> {
     }
 
     fn hello(&mut self) {
-        // Whoever asks does not know of it yet.
-        self.next = None;
+        // Whoever asks does not know of them yet.
+        (self.next, self.after) = (None, None);
         let reply = ZschedReply::Here(Held {
             init: self.init.is_some(),
             environment: self.environment,
@@ -335,8 +348,8 @@ impl<'a> Zsched<'a> {
                 self.init = None;
                 let end = self.asked_inside.take().unwrap_or_else(|| end_of(status));
                 self.last_end = Some(end.clone());
-                self.tell(&ZschedReply::InitEnded(end), &[]);
                 self.spent.extend(self.mounts.take());
+                self.tell_end(end);
             } else if let Some(number) = self.logins.remove(&pid) {
                 self.tell(&ZschedReply::LoginEnded(number, end_of(status)), &[]);
             }

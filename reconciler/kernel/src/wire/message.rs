@@ -356,6 +356,11 @@ variants! {
         /// The next application environment will be the one numbered so, in the cgroup whose descriptor goes with it: make it up to
         /// the execution of its init. Not answered; what cannot be made now is made by the Boot, which then says why not.
         Next(number: u32) = 12,
+        /// As Boot, when the init that runs has ended; nothing, where none runs. Answered by Restarted then, or by InitEnded where
+        /// nothing could be started.
+        BootAfter(number: u32, init: InitSpec) = 13,
+        /// Start nothing when init has ended.
+        Forget = 14,
     }
 }
 
@@ -393,5 +398,8 @@ variants! {
         /// What waited to become the init of the environment numbered so was ended. Its cgroup may have been killed, and kill
         /// whatever comes into it.
         NextEnded(number: u32) = 8,
+        /// The application environment ended, so many microseconds after BootAfter, and the next one is started; init's pidfd goes
+        /// with it.
+        Restarted(end: EndOfInit, micros: u32) = 9,
     }
 }

@@ -8,17 +8,26 @@ use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::mount;
 use reeve_kernel::platform::devices;
 use reeve_kernel::sys::CStrings;
-use reeve_kernel::wire::{InitSpec, LoginSpec, PlatformSpec, Program, ZschedReply};
+use reeve_kernel::wire::{EndOfInit, InitSpec, LoginSpec, PlatformSpec, Program, ZschedReply};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ffi::CString;
 use std::path::Path;
+use std::time::Instant;
 
 /// The application environment after this one: its number, its cgroup, and what waits in it to become its init.
 pub(super) struct Next<'a> {
     pub(super) number: u32,
     cgroup: OwnedFd,
     pub(super) waiting: Option<Waiting<'a>>,
+}
+
+/// The environment that is started when init has ended.
+pub(super) struct After {
+    number: u32,
+    init: InitSpec,
+    fds: Vec<OwnedFd>,
+    since: Instant,
 }
 
 impl<'a> Zsched<'a> {
@@ -43,7 +52,7 @@ impl<'a> Zsched<'a> {
                         next.waiting = Some(made);
                     }
                 }
-                Err(error) if error.call() == "clone3" && error.errno().is_none() => self.next_ended(),
+                Err(error) if error.is_ended_early() => self.next_ended(),
                 Err(_) => {}
             }
         }
@@ -81,15 +90,35 @@ impl<'a> Zsched<'a> {
 
     pub(super) fn boot(&mut self, number: u32, init: &InitSpec, fds: &[OwnedFd]) {
         match self.start_init(number, init, fds) {
-            Ok(Started { child, listener, used }) => {
-                self.tell(&ZschedReply::Started, &[child.pidfd.as_fd()]);
-                self.init = Some(child);
-                self.environment = number;
-                self.listeners.push(listener);
-                self.used.push(used);
-            }
+            Ok(started) => self.started(number, started, &ZschedReply::Started),
             Err(error) => self.fail(&error),
         }
+    }
+
+    fn started(&mut self, number: u32, started: Started<'a>, reply: &ZschedReply) {
+        let Started { child, listener, used } = started;
+        self.tell(reply, &[child.pidfd.as_fd()]);
+        self.init = Some(child);
+        self.environment = number;
+        self.listeners.push(listener);
+        self.used.push(used);
+    }
+
+    pub(super) fn boot_after(&mut self, number: u32, init: InitSpec, fds: Vec<OwnedFd>) {
+        // Of an init that has ended, zoneadmd has been told.
+        self.after = self.init.as_ref().map(|_| After { number, init, fds, since: Instant::now() });
+    }
+
+    /// Tells that init ended, and starts the one that was asked for in its place. What cannot be started zoneadmd will ask for, and
+    /// be told why not.
+    pub(super) fn tell_end(&mut self, end: EndOfInit) {
+        if let Some(After { number, init, fds, since }) = self.after.take() {
+            let micros = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
+            if let Ok(started) = self.start_init(number, &init, &fds) {
+                return self.started(number, started, &ZschedReply::Restarted(end, micros));
+            }
+        }
+        self.tell(&ZschedReply::InitEnded(end), &[]);
     }
 
     fn start_init(&mut self, number: u32, init: &InitSpec, fds: &[OwnedFd]) -> Result<Started<'a>> {
