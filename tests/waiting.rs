@@ -158,7 +158,8 @@ fn a_restart_whose_zoneadmd_is_killed_starts_nothing_afterwards() {
     host.inside("z", "cp /usr/bin/sleep /etc/own");
     boot(&host);
     let (init, zoneadmd) = (pid(&host, "initPid"), pid(&host, "zoneadmdPid"));
-    let mut restart = host.command(&["restart", "z"]).stderr(std::process::Stdio::null()).spawn().expect("reeve restart");
+    let mut restart =
+        host.command(&["restart", "z"]).stderr(std::process::Stdio::null()).spawn().expect("reeve restart");
     // It waits for an init that does not listen.
     std::thread::sleep(Duration::from_millis(500));
     assert!(restart.try_wait().expect("wait").is_none() && kernel::alive(init));

@@ -274,7 +274,7 @@ impl Walk<'_> {
     /// Says in the journal what is about to be done, has been seen to be done, or failed.
     fn write_journal(&mut self, stage: &Stage, step: &str, phase: Phase) -> Result<()> {
         let evidence = match phase {
-            Phase::Done => self.evidence(),
+            Phase::Done => self.evidence().into(),
             _ => self.facts.journal.as_ref().map(|entry| entry.evidence.clone()).unwrap_or_default(),
         };
         let entry = Entry {
@@ -298,7 +298,7 @@ impl Walk<'_> {
     }
 
     fn evidence(&self) -> Evidence {
-        let before = self.facts.journal.as_ref().map(|entry| entry.evidence.clone()).unwrap_or_default();
+        let before = self.facts.journal.as_ref().map(|entry| Evidence::clone(&entry.evidence)).unwrap_or_default();
         let (superblocks, namespace_handles, gone) = self.halting.traces_after(&self.facts, before);
         Evidence {
             superblocks,

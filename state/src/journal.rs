@@ -3,6 +3,7 @@
 //! wrote it. What is torn, foreign or from a newer version is said to be so and never used.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -79,7 +80,7 @@ pub struct Entry {
     /// When this was written.
     pub at: Timestamp,
     /// What is there so far.
-    pub evidence: Evidence,
+    pub evidence: Arc<Evidence>,
 }
 
 impl Entry {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::approval::Approvals;
 use crate::difference::Recorded;
-use crate::journal::{Entry, Evidence, Phase};
+use crate::journal::{Entry, Phase};
 use crate::observed::{Fact, HostFacts, ProcessId, ZoneFacts};
 use crate::plan::ZonePolicy;
 use crate::time::Timestamp;
@@ -117,7 +117,7 @@ fn redact(facts: &mut ZoneFacts) {
     hide(&mut facts.remains);
     facts.journal = facts.journal.take().map(|entry| Entry {
         boot_id: BOOTS[0].to_owned(),
-        evidence: Evidence::default(),
+        evidence: Arc::default(),
         phase: match entry.phase {
             Phase::Failed { .. } => Phase::Failed { error: "it failed".to_owned() },
             phase => phase,

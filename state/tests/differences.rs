@@ -4,7 +4,7 @@ mod common;
 
 use common::{BOOT, World, facts_in, links_of, wants};
 use reeve_state::difference::{Cause, Difference, PRICES, Price, Recorded, differences, fields, price_of};
-use reeve_state::journal::{Entry, Evidence, Phase, VERSION};
+use reeve_state::journal::{Entry, Phase, VERSION};
 use reeve_state::plan::step_name;
 use reeve_state::wanted::Wanted;
 use reeve_state::{Fact, Timestamp, Transition, ZoneState};
@@ -184,7 +184,7 @@ fn a_walk_that_did_not_finish_owns_its_fields() {
         step: step_name::READY[4].into(),
         phase: Phase::Intent,
         at: Timestamp(1),
-        evidence: Evidence::default(),
+        evidence: <_>::default(),
     });
     let all = brief(&differences(&zone, Some(&recorded(&zone, ZoneState::Installed)), &facts, BOOT));
     let owned = |field: &str, price| (field.to_owned(), Cause::Unfinished, price);

@@ -16,7 +16,7 @@ fn entry(transition: Transition, step: &str, phase: Phase) -> Entry {
         step: step.into(),
         phase,
         at: Timestamp(1),
-        evidence: Evidence { environment: Some(2), ..Evidence::default() },
+        evidence: Evidence { environment: Some(2), ..Evidence::default() }.into(),
     }
 }
 

@@ -150,7 +150,11 @@ pub fn mount_point(root: BorrowedFd<'_>, path: &str, shape: Shape, owner: u32) -
     Ok(at)
 }
 
-fn make(folder: BorrowedFd<'_>, name: &str, shape: Shape, owner: u32) -> Result<OwnedFd> {
+/// Makes a mount point in a folder of ours that has none of that name.
+///
+/// # Errors
+/// EEXIST where it has; else the errno of the failed call.
+pub fn make(folder: BorrowedFd<'_>, name: &str, shape: Shape, owner: u32) -> Result<OwnedFd> {
     match shape {
         Shape::Folder => rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o755)).at("mkdirat", name)?,
         Shape::File => {

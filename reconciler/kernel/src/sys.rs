@@ -881,7 +881,10 @@ pub fn fexecve(fd: BorrowedFd<'_>, argv: &CStrings, envp: &CStrings) -> Errno {
 /// Overwrites what /proc/self/cmdline shows with `words`, cut to the room the original arguments took, and sets the
 /// thread's name to the first word. A forked child that never execs uses it to be told from its parent.
 pub fn set_title(words: &[&str]) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // With room to begin with, one read(2) gives all of it.
+    let mut stat = String::with_capacity(1024);
+    let _ =
+        std::fs::File::open("/proc/self/stat").and_then(|mut file| std::io::Read::read_to_string(&mut file, &mut stat));
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let field = |n: usize| after_name.split_whitespace().nth(n - 3).and_then(|text| text.parse::<usize>().ok());
     if let (Some(start), Some(end)) = (field(48), field(49))

@@ -8,9 +8,7 @@ mod bed;
 
 use bed::{Bed, Held, Then, inside, own_pid, pid_of, run, shell, wait};
 use reeve_kernel::netlink::Rtnl;
-use reeve_kernel::observe::{
-    Evidence, EvidenceKind, Fact, NamespaceHandle, Nsfs, mounted_anywhere, namespace_handles,
-};
+use reeve_kernel::observe::{Evidence, EvidenceKind, Fact, NamespaceHandle, Nsfs, mounted_anywhere, namespace_handles};
 use reeve_kernel::sys;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};

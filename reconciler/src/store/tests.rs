@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use reeve_state::journal::{self, Entry, Evidence, Phase};
+use reeve_state::journal::{self, Entry, Phase};
 use reeve_state::{Timestamp, Transition};
 use serde_json::json;
 
@@ -46,7 +46,7 @@ fn entry(boot_id: &str) -> Entry {
         step: "unmount".into(),
         phase: Phase::Intent,
         at: Timestamp(1),
-        evidence: Evidence::default(),
+        evidence: <_>::default(),
     }
 }
 

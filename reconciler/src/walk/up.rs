@@ -191,13 +191,13 @@ impl Walk<'_> {
         if !self.host.looker().environment(&mut self.facts, snapshot.environment, Some(snapshot.init)) {
             self.look(false);
         }
-        self.hear();
         // An init that ended at once has run all the same: how it ended is for the restart policy.
         let ended = self.facts.init.is_absent() && self.state() == Some(ZoneState::Ready);
         if !ended {
             self.must_be(Some(ZoneState::Running))?;
             self.tell_state();
         }
+        self.hear();
         self.write_journal(stage, stage.last(), Phase::Done)?;
         self.commit(ZoneState::Running)
     }

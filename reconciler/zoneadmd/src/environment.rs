@@ -81,7 +81,8 @@ impl Supervisor {
 
     /// Takes in that an init runs, which a descriptor of zsched's names. One that cannot be named must not live on unknown.
     fn runs(&mut self, number: u32, cgroup: Cgroup, fds: Vec<OwnedFd>) -> Result<()> {
-        let pidfd = fds.into_iter().next().ok_or_else(|| Error::new("ask", "Boot", "zsched sent no descriptor of init"));
+        let pidfd =
+            fds.into_iter().next().ok_or_else(|| Error::new("ask", "Boot", "zsched sent no descriptor of init"));
         match pidfd.and_then(Process::from_pidfd) {
             Ok(init) => {
                 self.environment = Some(Environment { number, cgroup, init });

@@ -20,27 +20,31 @@ use std::path::Path;
 /// zone, which the caller halts.
 pub fn ready(zone: &mut Supervisor, spec: &PlatformSpec, steps: &mut Steps) -> Result<()> {
     let cgroup = Cgroup::create(&zone.cgroup)?;
-    let (network_ns, _helper) = steps.run(StepName::Zsched, || start_zsched(zone, spec))?;
-    steps.run(StepName::FileSystems, || zone.order(&ZschedRequest::FileSystems))?;
+    // What zsched does without anything from here in between is asked for at once.
+    let (network_ns, _helper) = steps
+        .run(StepName::Zsched, || start_zsched(zone, spec, &[ZschedRequest::Hello, ZschedRequest::FileSystems]))?;
+    steps.run(StepName::FileSystems, || zone.done())?;
     steps.run(StepName::Network, || {
         if !spec.links.is_empty() {
             zone.links = spec.links.iter().map(|link| link.host_name.clone()).collect();
             network::plumb(&mut Rtnl::open()?, spec, network_ns.as_fd())?;
         }
-        zone.order(&ZschedRequest::Network)
+        zone.send_all(&[ZschedRequest::Network, ZschedRequest::Devices, ZschedRequest::Hello])?;
+        zone.done()
     })?;
     drop(network_ns);
     steps.run(StepName::Devices, || {
-        zone.order(&ZschedRequest::Devices)?;
-        zone.greet()
+        zone.done()?;
+        let here = zone.answered()?;
+        zone.take_up(here)
     })?;
     steps.run(StepName::ResourceControls, || controls::apply(&cgroup, &spec.controls))?;
     zone.order(&ZschedRequest::Established)
 }
 
-/// Makes the namespaces and forks zsched into the rest of them. Returns the zone's network namespace, in which the
+/// Makes the namespaces, forks zsched into the rest of them, and has it do what is asked, of which the first is waited for. Returns the zone's network namespace, in which the
 /// links are born, and the helper that kept the namespaces.
-fn start_zsched(zone: &mut Supervisor, spec: &PlatformSpec) -> Result<(OwnedFd, Ending)> {
+fn start_zsched(zone: &mut Supervisor, spec: &PlatformSpec, asked: &[ZschedRequest]) -> Result<(OwnedFd, Ending)> {
     let leaf = Cgroup::create_fresh(&zone.cgroup.join("zsched"))?;
     let listener = Channel::bind(Path::new(&spec.run_folder), "zsched.sock")?;
     let namespaces = Namespaces::create(spec.id_base, spec.id_count)?;
@@ -64,7 +68,8 @@ fn start_zsched(zone: &mut Supervisor, spec: &PlatformSpec) -> Result<(OwnedFd, 
     let process = Process { pid: child.pid, pidfd: child.pidfd };
     zone.zsched = Some(Zsched { process, channel: ours, owed: 0 });
     // Its first answer says that it has joined the namespaces, so that the helper may go.
-    zone.ask(&ZschedRequest::Hello, &[])?;
+    zone.send_all(asked)?;
+    zone.answered()?;
     let network_ns = namespaces.network().try_clone().at("dup", "network namespace")?;
     Ok((network_ns, namespaces.release()))
 }

@@ -14,6 +14,7 @@ use reeve_kernel::sys;
 use reeve_kernel::wire::{Event, HaltOrder, InitSpec, Reply, Request, Snapshot, StepName, Traces};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// How long nothing is asked, and nothing ends, before what nobody waits for is done. What the zone prints does not count: it could
@@ -22,7 +23,7 @@ const QUIET: Duration = Duration::from_millis(5);
 
 struct Client {
     number: u64,
-    channel: Channel,
+    channel: Rc<Channel>,
 }
 
 struct Server {
@@ -38,7 +39,7 @@ struct Server {
 
 /// Serves until the zone is halted, or until the controller goes away before there was a zone.
 pub fn serve(controller: Channel) -> Result<()> {
-    let clients = vec![Client { number: 0, channel: controller }];
+    let clients = vec![Client { number: 0, channel: Rc::new(controller) }];
     let mut server = Server { zone: None, listener: None, clients, last_client: 0, over: false, rest_at: None };
     while !server.over && (server.zone.is_some() || !server.clients.is_empty()) {
         server.turn()?;
@@ -78,7 +79,7 @@ impl Server {
             && let Some(Ok(channel)) = self.listener.as_ref().map(Channel::accept)
         {
             self.last_client += 1;
-            self.clients.push(Client { number: self.last_client, channel });
+            self.clients.push(Client { number: self.last_client, channel: Rc::new(channel) });
         }
         self.tell_what_happened();
         if worked {
@@ -99,7 +100,7 @@ impl Server {
 
     fn wait(&self) -> Result<Woken> {
         let mut polled = Vec::with_capacity(self.clients.len() + 3);
-        polled.extend(self.clients.iter().map(|client| PollFd::new(&client.channel, PollFlags::IN)));
+        polled.extend(self.clients.iter().map(|client| PollFd::new(&*client.channel, PollFlags::IN)));
         let fixed = polled.len();
         let zsched = self.zone.as_ref().and_then(|zone| zone.zsched.as_ref());
         let console = self.zone.as_ref().and_then(|zone| zone.console.as_ref());
@@ -175,10 +176,7 @@ impl Server {
 
     /// False when the answer could not be sent: who waits for it has to hear that the connection is closed.
     fn carry_out(&mut self, client: &Client, message: Message) -> bool {
-        let mut steps = match Steps::of(&client.channel) {
-            Ok(steps) => steps,
-            Err(error) => return client.channel.send(&failed(StepName::Zoneadmd, &error).to_bytes(), &[]).is_ok(),
-        };
+        let mut steps = Steps::of(&client.channel);
         if let Some(zone) = &mut self.zone {
             zone.teller = Some(steps.teller());
         }

@@ -3,10 +3,9 @@
 
 use crate::environment::micros;
 use reeve_kernel::channel::Channel;
-use reeve_kernel::error::{Context, Error, Result};
+use reeve_kernel::error::{Error, Result};
 use reeve_kernel::wire::{Reply, StepName};
 use rustix::event::{PollFd, Timespec};
-use rustix::fd::AsFd;
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,7 +17,7 @@ const KEPT_FOR: Duration = Duration::from_millis(5);
 /// Tells the asker, of steps after a while.
 #[derive(Debug)]
 pub struct Teller {
-    asker: Channel,
+    asker: Rc<Channel>,
     kept: RefCell<Kept>,
 }
 
@@ -29,10 +28,8 @@ struct Kept {
 }
 
 impl Teller {
-    fn new(asker: &Channel) -> Result<Self> {
-        let asker = asker.as_fd().try_clone_to_owned().at("dup", "channel")?;
-        let kept = RefCell::new(Kept { steps: Vec::new(), since: Instant::now() });
-        Ok(Self { asker: Channel::from_fd(asker), kept })
+    fn new(asker: &Rc<Channel>) -> Self {
+        Self { asker: Rc::clone(asker), kept: RefCell::new(Kept { steps: Vec::new(), since: Instant::now() }) }
     }
 
     fn keep(&self, step: StepName, micros: u32) {
@@ -103,11 +100,8 @@ pub struct Steps {
 
 impl Steps {
     /// Those of a request of `asker`.
-    ///
-    /// # Errors
-    /// EMFILE.
-    pub fn of(asker: &Channel) -> Result<Self> {
-        Ok(Self { teller: Rc::new(Teller::new(asker)?), current: StepName::Zoneadmd, failed: None })
+    pub fn of(asker: &Rc<Channel>) -> Self {
+        Self { teller: Rc::new(Teller::new(asker)), current: StepName::Zoneadmd, failed: None }
     }
 
     /// Who tells of them.

@@ -201,7 +201,12 @@ impl Supervisor {
 
     /// Learns from zsched what runs, and takes the console.
     pub fn greet(&mut self) -> Result<()> {
-        let (reply, fds) = self.ask(&ZschedRequest::Hello, &[])?;
+        let here = self.ask(&ZschedRequest::Hello, &[])?;
+        self.take_up(here)
+    }
+
+    /// Takes in the answer to Hello.
+    pub fn take_up(&mut self, (reply, fds): (ZschedReply, Vec<OwnedFd>)) -> Result<()> {
         let ZschedReply::Here(held) = reply else { return Err(unexpected("Hello", &reply)) };
         (self.last_end, self.last_number, self.id_base) = (held.last_end, held.environment, Some(held.id_base));
         let mut fds = fds.into_iter();
@@ -267,32 +272,47 @@ impl Supervisor {
     /// # Errors
     /// ETIMEDOUT of `zsched` when it does not answer; what it says; that it is gone.
     pub fn ask(&mut self, request: &ZschedRequest, fds: &[BorrowedFd<'_>]) -> Result<(ZschedReply, Vec<OwnedFd>)> {
-        let gone = || Error::new("ask", format!("{request:?}"), "zsched is gone");
         while self.zsched.as_ref().is_some_and(|zsched| zsched.owed > 0) {
             self.answer(Instant::now() + AGAIN_WITHIN)?;
         }
-        let zsched = self.zsched.as_ref().ok_or_else(gone)?;
+        self.send(request, fds)?;
+        self.answered()
+    }
+
+    /// Asks for things that are done one after the other, in this order. Each is to be waited for by [`Supervisor::answered`]; those
+    /// behind one that failed are tried all the same.
+    ///
+    /// # Errors
+    /// That zsched is gone.
+    pub fn send_all(&mut self, requests: &[ZschedRequest]) -> Result<()> {
+        requests.iter().try_for_each(|request| self.send(request, &[]))
+    }
+
+    fn send(&mut self, request: &ZschedRequest, fds: &[BorrowedFd<'_>]) -> Result<()> {
+        let gone = || Error::new("ask", format!("{request:?}"), "zsched is gone");
+        let zsched = self.zsched.as_mut().ok_or_else(gone)?;
         zsched.channel.send(&request.to_bytes(), fds)?;
-        let deadline = Instant::now() + ANSWERS_WITHIN;
-        match self.answer(deadline)? {
+        zsched.owed += 1;
+        Ok(())
+    }
+
+    /// Waits for the answer to the first of what was asked and is not answered yet.
+    ///
+    /// # Errors
+    /// As those of [`Supervisor::ask`].
+    pub fn answered(&mut self) -> Result<(ZschedReply, Vec<OwnedFd>)> {
+        match self.answer(Instant::now() + ANSWERS_WITHIN)? {
             Some((ZschedReply::Failed(call, args, errno, reason), _)) => Err(as_error(&call, &args, errno, &reason)),
             Some(answer) => Ok(answer),
-            None => Err(gone()),
+            None => Err(Error::new("ask", "", "zsched is gone")),
         }
     }
 
     /// The next answer, which settles what zsched owes; none when it is gone.
     fn answer(&mut self, deadline: Instant) -> Result<Option<(ZschedReply, Vec<OwnedFd>)>> {
         loop {
-            let Some(zsched) = self.zsched.as_mut() else { return Ok(None) };
-            let message = match zsched.receive(self.teller.as_deref(), deadline) {
-                Err(error) if error.call() == "zsched" => {
-                    zsched.owed = zsched.owed.max(1);
-                    return Err(error);
-                }
-                received => received?,
-            };
-            let Some(message) = message else { return Ok(None) };
+            let Some(zsched) = &self.zsched else { return Ok(None) };
+            let Some(message) = zsched.receive(self.teller.as_deref(), deadline)? else { return Ok(None) };
             let reply = ZschedReply::from_bytes(&message.bytes)
                 .map_err(|malformed| Error::new("receive", "zsched", malformed.to_string()))?;
             if let Some(answer) = self.note(reply, message.fds) {
@@ -320,10 +340,12 @@ impl Supervisor {
 
     /// Asks for something that is answered with Done.
     pub fn order(&mut self, request: &ZschedRequest) -> Result<()> {
-        match self.ask(request, &[])?.0 {
-            ZschedReply::Done => Ok(()),
-            reply => Err(unexpected("order", &reply)),
-        }
+        is_done(&self.ask(request, &[])?.0)
+    }
+
+    /// Waits for the answer to something that is answered with Done.
+    pub fn done(&mut self) -> Result<()> {
+        is_done(&self.answered()?.0)
     }
 
     /// Notes what zsched told while it was not asked. False when it is gone.
@@ -355,6 +377,13 @@ impl Supervisor {
     /// How long what was killed may take to be gone.
     pub fn killed_within(&self) -> Duration {
         if self.stuck { AGAIN_WITHIN } else { KILLED_WITHIN }
+    }
+}
+
+fn is_done(reply: &ZschedReply) -> Result<()> {
+    match reply {
+        ZschedReply::Done => Ok(()),
+        reply => Err(unexpected("order", reply)),
     }
 }
 

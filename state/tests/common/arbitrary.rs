@@ -1,10 +1,11 @@
 //! Any world: three zones with any facts, some coherent, some not, any manifests, records and policies.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use reeve_state::difference::Recorded;
-use reeve_state::journal::{Entry, Evidence, Phase, VERSION};
+use reeve_state::journal::{Entry, Phase, VERSION};
 use reeve_state::observed::{CgroupFacts, InstalledFacts, LinkFacts, RecordedConfig};
 use reeve_state::plan::{ZonePolicy, step_name};
 use reeve_state::restart::{ExitKind, ExitReport, RestartHistory};
@@ -98,7 +99,7 @@ fn any_journal() -> BoxedStrategy<Entry> {
             step: step.into(),
             phase: if done { Phase::Done } else { Phase::Intent },
             at: Timestamp(999_999),
-            evidence: Evidence::default(),
+            evidence: Arc::default(),
         })
         .boxed()
 }

@@ -66,7 +66,7 @@ pub fn create(id_base: u32, tmpfs_bytes: u64) -> Result<Console> {
 }
 
 fn attach_in(dev: BorrowedFd<'_>, made: BorrowedFd<'_>, name: &str, shape: Shape, owner: u32) -> Result<()> {
-    let target = mount::mount_point(dev, name, shape, owner)?;
+    let target = mount::make(dev, name, shape, owner)?;
     mount::attach(made, target.as_fd(), name)
 }
 
