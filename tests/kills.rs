@@ -3,9 +3,11 @@
 
 mod harness;
 
-use harness::{Host, SLEEPER, kernel};
+use harness::{Host, PATIENCE, SLEEPER, kernel};
 use reeve_kernel::sys;
 use serde_json::Value;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 /// How often each process is killed in each state. The nightly run raises it.
 fn rounds() -> u32 {
@@ -149,6 +151,37 @@ fn a_controller_killed_in_the_middle_of_anything_is_picked_up_from() {
             "round {round}: {}\n{status:#}",
             kernel::describe(&host.cgroup())
         );
+    }
+    host.finish();
+}
+
+#[test]
+fn zsched_that_is_killed_while_the_platform_is_made_holds_nobody_up() {
+    let host = Host::new("kill-making");
+    host.zone("z", "ready", SLEEPER);
+    let manifests = host.manifests();
+    let manifests = manifests.to_str().expect("UTF-8");
+    let leaf = host.cgroup().join("zone.z/zsched");
+    for round in 0..10 {
+        let mut apply = host.command(&["apply", manifests]);
+        let mut apply = apply.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("reeve apply");
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE && apply.try_wait().expect("wait").is_none() {
+            if let Some(zsched) = kernel::processes(&leaf).first() {
+                // A little later each time: it owes another answer.
+                std::thread::sleep(Duration::from_micros(300 * round));
+                sys::kill(*zsched, libc::SIGKILL);
+                break;
+            }
+        }
+        let pid = apply.id() as i32;
+        let ended = kernel::within(Duration::from_secs(15), || !kernel::alive(pid));
+        let _ = apply.kill();
+        apply.wait().expect("wait");
+        assert!(ended, "round {round}: {}", kernel::describe(&host.cgroup()));
+        host.apply();
+        assert_eq!(host.state("z"), "ready", "round {round}");
+        host.ok(&["halt", "z"]);
     }
     host.finish();
 }

@@ -59,6 +59,8 @@ fn a_zone_comes_up_without_it() {
     assert!(kernel::within(PATIENCE, || !kernel::alive(next)));
     host.zone("b", "running", SLEEPER);
     assert_ne!(zoneadmd(&host, "b"), next);
+    // One that is stopped ends as well.
+    sys::kill(waiting(&host, &[next]), libc::SIGSTOP);
     host.end_controller(libc::SIGINT);
     assert!(named(&host, "reeve-next").is_empty(), "it is gone when the controller has ended");
     host.finish();

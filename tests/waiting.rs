@@ -124,6 +124,9 @@ fn a_program_that_is_not_there_is_named_and_the_next_try_is_like_the_first() {
         assert!(harness::shown(&booted).contains("/no/such/init"), "{}", harness::shown(&booted));
         assert_eq!(host.state("z"), "ready");
         waiting(&host);
+        let leaves = || std::fs::read_dir(cgroup(&host)).into_iter().flatten().flatten();
+        let environments = || leaves().filter(|leaf| leaf.file_name().to_string_lossy().starts_with("env.")).count();
+        assert!(kernel::within(PATIENCE, || environments() == 1), "{} cgroups of environments", environments());
     }
     host.finish();
 }

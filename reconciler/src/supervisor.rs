@@ -138,6 +138,10 @@ impl Zoneadmd {
         let mut here = soon && self.watch();
         loop {
             if !std::mem::take(&mut here) && !self.wait(deadline.saturating_duration_since(Instant::now()))? {
+                // What it has not read yet it must not carry out later, beside another one.
+                if matches!(request, Request::Ready(_)) {
+                    self.child.kill();
+                }
                 return Err(self.gone("does not answer"));
             }
             match self.receive()? {
@@ -172,7 +176,8 @@ impl Zoneadmd {
     /// Waits awake, for a short while, for an answer that will come soon. True when it came.
     fn watch(&self) -> bool {
         let mut polled = [PollFd::new(&self.channel, PollFlags::IN)];
-        attention::Waiting::begin().awake(|| matches!(rustix::event::poll(&mut polled, Some(&NOW)), Ok(0)))
+        attention::Waiting::begin()
+            .awake(|| matches!(rustix::event::poll(&mut polled, Some(&NOW)), Ok(0) | Err(Errno::INTR)))
     }
 
     fn receive(&self) -> Result<Reply> {

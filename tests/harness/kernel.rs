@@ -48,10 +48,12 @@ fn children(cgroup: &Path) -> Vec<PathBuf> {
     entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
 }
 
-/// The namespaces of the processes in a cgroup that are not this process's own.
+/// The namespaces of the zones in a cgroup that are not this process's own. The zoneadmd are in those of the controller.
 pub fn namespaces_of(cgroup: &Path) -> BTreeSet<String> {
     let own = namespaces(std::process::id() as i32);
-    processes(cgroup).into_iter().flat_map(namespaces).filter(|namespace| !own.contains(namespace)).collect()
+    let zoneadmds = processes(&cgroup.join("zoneadmd"));
+    let of_zones = processes(cgroup).into_iter().filter(|pid| !zoneadmds.contains(pid));
+    of_zones.flat_map(namespaces).filter(|namespace| !own.contains(namespace)).collect()
 }
 
 /// The namespaces of one process, such as `net:[4026531840]`.

@@ -13,7 +13,7 @@ use reeve_kernel::sys::{self, CStrings, Stack};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
-use rustix::process::{Resource, WaitId, WaitIdOptions};
+use rustix::process::{Resource, Signal, WaitId, WaitIdOptions};
 
 use super::NOW;
 use crate::error::{OnFile, Result};
@@ -105,6 +105,13 @@ impl Child {
     pub fn lives(&self) -> bool {
         let Some(pidfd) = &self.pidfd else { return true };
         matches!(rustix::event::poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&NOW)), Ok(0))
+    }
+
+    /// Kills it, if this one started it: also one that is stopped or frozen ends by it.
+    pub fn kill(&self) {
+        if let Some(pidfd) = &self.pidfd {
+            let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+        }
     }
 
     /// Waits for its end. False where that is nobody's to wait for here.

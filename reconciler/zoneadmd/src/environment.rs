@@ -2,12 +2,12 @@
 //! next one made before anybody asks for it.
 
 use crate::steps;
-use crate::supervisor::{Process, Supervisor, Zsched, unexpected};
+use crate::supervisor::{ANSWERS_WITHIN, Process, Supervisor, Zsched, unexpected};
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::sys;
 use reeve_kernel::wire::{EndOfInit, InitSpec, ZschedReply, ZschedRequest};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use std::time::{Duration, Instant};
@@ -76,7 +76,19 @@ impl Supervisor {
             ZschedReply::Started => Ok(fds),
             reply => Err(unexpected("Boot", &reply)),
         });
-        fds.and_then(|fds| self.runs(number, cgroup, fds))
+        match fds {
+            Ok(fds) => self.runs(number, cgroup, fds),
+            Err(error) => {
+                // What did start, and zsched could not say so in time, must not live on unknown.
+                self.give_up(cgroup);
+                Err(error)
+            }
+        }
+    }
+
+    fn give_up(&mut self, cgroup: Cgroup) {
+        let _ = cgroup.kill();
+        self.spent.push(cgroup);
     }
 
     /// Takes in that an init runs, which a descriptor of zsched's names. One that cannot be named must not live on unknown.
@@ -89,8 +101,7 @@ impl Supervisor {
                 Ok(())
             }
             Err(error) => {
-                let _ = cgroup.kill();
-                self.spent.push(cgroup);
+                self.give_up(cgroup);
                 Err(error)
             }
         }
@@ -133,13 +144,29 @@ impl Supervisor {
         let begun = Instant::now();
         self.stopped_in = 0;
         self.hand_over(init);
-        if let Err(error) = self.stop(signal, timeout) {
-            if self.handed_over.take().is_some_and(|leaf| self.next.replace(leaf).is_none()) {
-                self.order(&ZschedRequest::Forget)?;
+        let stopped = self.stop(signal, timeout);
+        if let Err(error) = stopped.or_else(|error| self.wait_next(error)) {
+            // Until it is forgotten it may be started yet, and is taken in then.
+            if self.handed_over.is_some() && self.order(&ZschedRequest::Forget).is_ok() {
+                self.next = self.next.take().or_else(|| self.handed_over.take());
             }
             return Err(error);
         }
         Ok(if self.environment.is_some() { self.stopped_in } else { micros(begun) })
+    }
+
+    /// An init that has ended, and that zsched has not told of: zsched starts the next one, which is no matter of the stop any more.
+    fn wait_next(&mut self, error: Error) -> Result<()> {
+        let Some(environment) = self.environment.as_ref().filter(|_| self.handed_over.is_some()) else {
+            return Err(error);
+        };
+        let number = environment.number;
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let ended = rustix::event::poll(&mut [PollFd::new(&environment.init.pidfd, PollFlags::IN)], Some(&now));
+        match ended {
+            Ok(1) if self.wait_end(number, Instant::now() + ANSWERS_WITHIN)? => Ok(()),
+            _ => Err(error),
+        }
     }
 
     /// Tells zsched what to start when init has ended. Where it cannot be told, it is not.

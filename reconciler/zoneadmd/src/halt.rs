@@ -112,7 +112,7 @@ fn kill_processes(zone: &mut Supervisor, signal: i32, timeout: Duration) -> Resu
     // An end that was asked for is not told as something that happened.
     zone.untold.clear();
     zone.spent.clear();
-    zone.next = None;
+    (zone.next, zone.handed_over) = (None, None);
     let leaves: Vec<Cgroup> =
         ["env.", "login."].iter().flat_map(|prefix| zone.leaves(prefix)).map(|(_, l)| l).collect();
     for leaf in &leaves {

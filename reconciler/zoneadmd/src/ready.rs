@@ -29,11 +29,11 @@ pub fn ready(zone: &mut Supervisor, spec: &PlatformSpec, steps: &mut Steps) -> R
             zone.links = spec.links.iter().map(|link| link.host_name.clone()).collect();
             network::plumb(&mut Rtnl::open()?, spec, network_ns.as_fd())?;
         }
-        zone.send_all(&[ZschedRequest::Network, ZschedRequest::Devices, ZschedRequest::Hello])?;
-        zone.done()
+        zone.order(&ZschedRequest::Network)
     })?;
     drop(network_ns);
     steps.run(StepName::Devices, || {
+        zone.send_all(&[ZschedRequest::Devices, ZschedRequest::Hello])?;
         zone.done()?;
         let here = zone.answered()?;
         zone.take_up(here)

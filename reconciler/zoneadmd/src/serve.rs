@@ -251,7 +251,10 @@ impl Server {
             Request::Status => {}
             Request::Become(name) => {
                 self.refuse_second_zone()?;
+                // One that cannot is of no use, and must not do what is asked next.
+                self.over = true;
                 become_zoneadmd(&name, &message.fds)?;
+                self.over = false;
                 return Ok(None);
             }
         }

@@ -26,7 +26,7 @@ pub const AGAIN_WITHIN: Duration = Duration::from_millis(200);
 
 /// How long zsched may take for an answer. It may hang in the kernel on a file system that a server outside serves; then
 /// zoneadmd must go on answering.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
+pub const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 
 /// How long a zsched that closed its channel may take to be gone, before it is taken to live on.
 const ENDING_WITHIN: Duration = Duration::from_secs(1);
@@ -272,8 +272,9 @@ impl Supervisor {
     /// # Errors
     /// ETIMEDOUT of `zsched` when it does not answer; what it says; that it is gone.
     pub fn ask(&mut self, request: &ZschedRequest, fds: &[BorrowedFd<'_>]) -> Result<(ZschedReply, Vec<OwnedFd>)> {
+        let gone = || Error::new("ask", format!("{request:?}"), "zsched is gone");
         while self.zsched.as_ref().is_some_and(|zsched| zsched.owed > 0) {
-            self.answer(Instant::now() + AGAIN_WITHIN)?;
+            self.answer(Instant::now() + AGAIN_WITHIN)?.ok_or_else(gone)?;
         }
         self.send(request, fds)?;
         self.answered()
@@ -304,7 +305,7 @@ impl Supervisor {
         match self.answer(Instant::now() + ANSWERS_WITHIN)? {
             Some((ZschedReply::Failed(call, args, errno, reason), _)) => Err(as_error(&call, &args, errno, &reason)),
             Some(answer) => Ok(answer),
-            None => Err(Error::new("ask", "", "zsched is gone")),
+            None => Err(Error::new("ask", "zsched", "it is gone")),
         }
     }
 
@@ -313,8 +314,11 @@ impl Supervisor {
         loop {
             let Some(zsched) = &self.zsched else { return Ok(None) };
             let Some(message) = zsched.receive(self.teller.as_deref(), deadline)? else { return Ok(None) };
-            let reply = ZschedReply::from_bytes(&message.bytes)
-                .map_err(|malformed| Error::new("receive", "zsched", malformed.to_string()))?;
+            let reply = ZschedReply::from_bytes(&message.bytes).map_err(|malformed| {
+                // One that cannot be read is one all the same.
+                self.settle();
+                Error::new("receive", "zsched", malformed.to_string())
+            })?;
             if let Some(answer) = self.note(reply, message.fds) {
                 return Ok(Some(answer));
             }
@@ -329,13 +333,18 @@ impl Supervisor {
             ZschedReply::LoginEnded(number, end) => self.logins.ended(number, end),
             ZschedReply::NextEnded(number) => self.next_ended(number),
             reply => {
-                if let Some(zsched) = &mut self.zsched {
-                    zsched.owed = zsched.owed.saturating_sub(1);
-                }
+                self.settle();
                 return Some((reply, fds));
             }
         }
         None
+    }
+
+    /// An answer came.
+    fn settle(&mut self) {
+        if let Some(zsched) = &mut self.zsched {
+            zsched.owed = zsched.owed.saturating_sub(1);
+        }
     }
 
     /// Asks for something that is answered with Done.

@@ -331,23 +331,22 @@ pub fn hostname(pid: i32) -> Result<String> {
     in_uts(namespace.as_fd(), || rustix::system::uname().nodename().to_string_lossy().into_owned())
 }
 
-/// Runs `f` in another UTS namespace: the calling thread goes in and comes back.
+/// Runs `f` in another UTS namespace, on a thread of its own that ends there: a way back could be refused.
 ///
 /// # Errors
-/// What open(2) of the thread's own namespace or setns(2) say; `f` has not run then.
-///
-/// # Panics
-/// When the way back is refused: the thread would have the zone's host name, and keep its namespace, from then on.
-pub fn in_uts<T>(namespace: BorrowedFd<'_>, f: impl FnOnce() -> T) -> Result<T> {
+/// What setns(2) says; `f` has not run then.
+pub fn in_uts<T: Send>(namespace: BorrowedFd<'_>, f: impl FnOnce() -> T + Send) -> Result<T> {
     use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-    let kind = Some(LinkNameSpaceType::HostNameAndNISDomainName);
-    let path = "/proc/thread-self/ns/uts";
-    let home = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| Error::os("open", path, errno))?;
-    move_into_link_name_space(namespace, kind).map_err(|errno| Error::os("setns", "CLONE_NEWUTS", errno))?;
-    let result = f();
-    move_into_link_name_space(home.as_fd(), kind).expect("back to the own UTS namespace");
-    Ok(result)
+    std::thread::scope(|scope| {
+        let run = move || {
+            move_into_link_name_space(namespace, Some(LinkNameSpaceType::HostNameAndNISDomainName))
+                .map_err(|errno| Error::os("setns", "CLONE_NEWUTS", errno))?;
+            Ok(f())
+        };
+        let builder = std::thread::Builder::new().name("uts".to_owned());
+        let thread = builder.spawn_scoped(scope, run).map_err(|error| Error::new("clone", "", error.to_string()))?;
+        thread.join().unwrap_or_else(|_| Err(Error::new("thread", "", "ended in the middle")))
+    })
 }
 
 /// Whether the zone or a part of it was told to freeze.

@@ -356,8 +356,8 @@ variants! {
         /// The next application environment will be the one numbered so, in the cgroup whose descriptor goes with it: make it up to
         /// the execution of its init. Not answered; what cannot be made now is made by the Boot, which then says why not.
         Next(number: u32) = 12,
-        /// As Boot, when the init that runs has ended; nothing, where none runs. Answered by Restarted then, or by InitEnded where
-        /// nothing could be started.
+        /// As Boot, when the init that runs has ended; nothing, where none runs. Not answered: Restarted tells of it then, or
+        /// InitEnded where nothing could be started.
         BootAfter(number: u32, init: InitSpec) = 13,
         /// Start nothing when init has ended.
         Forget = 14,

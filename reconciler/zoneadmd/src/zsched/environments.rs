@@ -109,10 +109,18 @@ impl<'a> Zsched<'a> {
         self.after = self.init.as_ref().map(|_| After { number, init, fds, since: Instant::now() });
     }
 
+    fn peer_lives(&self) -> bool {
+        let Some(peer) = &self.peer else { return false };
+        let mut polled = [PollFd::new(peer, PollFlags::empty())];
+        let polls = rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        polls.is_ok() && !polled[0].revents().contains(PollFlags::HUP)
+    }
+
     /// Tells that init ended, and starts the one that was asked for in its place. What cannot be started zoneadmd will ask for, and
     /// be told why not.
     pub(super) fn tell_end(&mut self, end: EndOfInit) {
-        if let Some(After { number, init, fds, since }) = self.after.take() {
+        let after = self.after.take().filter(|_| self.peer_lives());
+        if let Some(After { number, init, fds, since }) = after {
             let micros = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
             if let Ok(started) = self.start_init(number, &init, &fds) {
                 return self.started(number, started, &ZschedReply::Restarted(end, micros));
