@@ -238,9 +238,11 @@ impl ZonePlan {
         self.hold.as_ref()?.until()
     }
 
-    /// Whether what failed before is no longer what the zone waits for: it has nothing to do before something else comes.
+    /// Whether what failed before is no longer what the zone waits for: it is as wanted, whoever has done it, or it has nothing to do
+    /// before something else comes.
     pub fn is_past_failures(&self) -> bool {
-        self.held_for_secret().is_some() || (self.steps.is_empty() && matches!(self.hold, Some(Hold::Suspended { .. })))
+        let idle = self.steps.is_empty() && matches!(self.hold, None | Some(Hold::Suspended { .. }));
+        idle || self.held_for_secret().is_some()
     }
 
     /// Which secret a zone lacks that has nothing to do before it is there. What failed before is no longer what it waits for.

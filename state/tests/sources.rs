@@ -11,7 +11,7 @@ use reeve_state::difference::{Cause, Price};
 use reeve_state::plan::{Hold, ZonePlan, ZonePolicy};
 use reeve_state::status::{self, HistoryEntry, Outcome, ZoneStatus, status};
 use reeve_state::wanted::{Wanted, is_from, source_file};
-use reeve_state::{Timestamp, Transition, ZoneState};
+use reeve_state::{Fact, Timestamp, Transition, ZoneState};
 use serde_json::{Value, json};
 
 use ZoneState::{Down, Installed, Running};
@@ -160,4 +160,24 @@ fn a_failure_that_comes_again_and_again_is_one_entry_of_the_history() {
     // What was done is told each time, however often it is done.
     walked(failure(3000, status::DONE));
     assert_eq!(walked(failure(3001, status::DONE)).len(), 5);
+}
+
+#[test]
+fn what_failed_is_over_once_the_zone_is_as_wanted_whoever_did_it() {
+    let zone = wants("z", json!({}));
+    let mut world = World::new();
+    world.put(&zone, Running);
+    world.wanted.insert("z".into(), zone);
+    let failed = Outcome { failed: Some("RTM_NEWADDR: EEXIST".into()), ..Outcome::default() };
+    let state = |world: &World| {
+        let told = told(world, &world.plan().zones[0], &failed, None, 1);
+        let converged =
+            told.conditions.iter().find(|one| one.kind == ConditionType::Converged).expect("Converged").clone();
+        (converged.status, converged.reason)
+    };
+    assert!(world.plan().is_empty());
+    assert_eq!(state(&world), (ConditionStatus::True, "AsWanted".into()));
+    world.facts.zones.get_mut("z").expect("z").zoneadmd = Fact::Absent;
+    assert!(!world.plan().is_empty());
+    assert_eq!(state(&world), (ConditionStatus::False, "StepFailed".into()));
 }

@@ -149,7 +149,11 @@ pub fn add_missing(rtnl: &mut Rtnl, ifindex: u32, wanted: &[(IpAddr, u8)]) -> Re
     let there = rtnl.addresses(ifindex)?;
     for (ip, prefix) in wanted {
         if !there.iter().any(|address| (address.ip, address.prefix) == (*ip, *prefix)) {
-            rtnl.add_address(ifindex, *ip, *prefix)?;
+            match rtnl.add_address(ifindex, *ip, *prefix) {
+                // Of a bridge that several zones are plugged into: another one's mending was quicker.
+                Err(error) if error.errno() != Some(Errno::EXIST) => return Err(error),
+                _ => {}
+            }
         }
     }
     Ok(there)
