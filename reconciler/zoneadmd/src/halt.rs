@@ -22,6 +22,10 @@ const GONE_WITHIN: Duration = Duration::from_secs(5);
 /// When what is to be gone is first looked for again; then after twice as long, and so on.
 const FIRST_LOOK: Duration = Duration::from_micros(100);
 
+/// After how long a mount that is busy is tried again.
+const UNMOUNT_AGAIN: [Duration; 4] =
+    [Duration::from_millis(1), Duration::from_millis(4), Duration::from_millis(15), Duration::from_millis(40)];
+
 /// Halts the zone. When this returns without an error nothing of it is left in the kernel.
 pub fn halt(zone: &mut Supervisor, order: &HaltOrder, steps: &mut Steps) -> Result<()> {
     zone.halting = true;
@@ -67,7 +71,7 @@ fn halt_steps(zone: &mut Supervisor, order: &HaltOrder, steps: &mut Steps) -> Re
     steps.check()?;
     let mut detached = Vec::new();
     steps.run(StepName::Unmount, || {
-        detached = unmount(zone, order.detach)?;
+        detached = unmount_patiently(zone, order.detach)?;
         Ok(())
     })?;
     steps.detached(detached);
@@ -90,6 +94,19 @@ fn unless_gone(zone: &mut Supervisor, error: Error) -> Result<()> {
     }
     zone.environment = None;
     Ok(())
+}
+
+/// Whoever looks at the zone from outside, Reeve's own controller as well, has its root or a file of it open for a moment.
+fn unmount_patiently(zone: &mut Supervisor, detach: bool) -> Result<Vec<String>> {
+    for pause in UNMOUNT_AGAIN {
+        match unmount(zone, detach) {
+            Err(error) if error.errno() == Some(Errno::BUSY) => {}
+            unmounted => return unmounted,
+        }
+        // Nothing tells of it: this is a wait and no poll of anything.
+        let _ = steps::poll(zone.teller(), &mut [], Instant::now() + pause);
+    }
+    unmount(zone, detach)
 }
 
 fn unmount(zone: &mut Supervisor, detach: bool) -> Result<Vec<String>> {
