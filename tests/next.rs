@@ -26,13 +26,19 @@ fn zoneadmd(host: &Host, zone: &str) -> i32 {
     host.wait_state(zone, "running")["zoneadmdPid"].as_i64().unwrap_or(0) as i32
 }
 
-#[test]
-fn it_becomes_the_zoneadmd_of_the_next_zone() {
-    let mut host = Host::new("next");
+/// A controller with a zone that runs, and the one that waits for the next.
+fn beside_a_zone(test: &str) -> (Host, i32) {
+    let mut host = Host::new(test);
     host.zone("a", "running", SLEEPER);
     host.start_controller();
     zoneadmd(&host, "a");
     let next = waiting(&host, &[]);
+    (host, next)
+}
+
+#[test]
+fn it_becomes_the_zoneadmd_of_the_next_zone() {
+    let (mut host, next) = beside_a_zone("next");
     host.zone("b", "running", SLEEPER);
     assert_eq!(zoneadmd(&host, "b"), next);
     assert_eq!(named(&host, "zoneadmd b"), [next]);
@@ -50,11 +56,7 @@ fn it_becomes_the_zoneadmd_of_the_next_zone() {
 
 #[test]
 fn a_zone_comes_up_without_it() {
-    let mut host = Host::new("next-killed");
-    host.zone("a", "running", SLEEPER);
-    host.start_controller();
-    zoneadmd(&host, "a");
-    let next = waiting(&host, &[]);
+    let (mut host, next) = beside_a_zone("next-killed");
     sys::kill(next, libc::SIGKILL);
     assert!(kernel::within(PATIENCE, || !kernel::alive(next)));
     host.zone("b", "running", SLEEPER);

@@ -97,6 +97,23 @@ fn installed(host: &Host) {
 }
 
 #[test]
+fn a_look_that_has_the_root_open_for_a_moment_holds_nothing_up() {
+    let host = Host::new("stuck-moment");
+    host.zone("z", "running", INIT);
+    host.apply();
+    let root = std::fs::File::open(format!("/proc/{}/root", zsched(&host.zone_status("z")))).expect("the root");
+    let mut halt = host.command(&["halt", "z"]).spawn().expect("reeve halt");
+    // Its processes are gone: it is unmounted in less than a millisecond.
+    let environment = host.cgroup().join("zone.z/env.1");
+    assert!(environment.exists() && kernel::within(harness::PATIENCE, || !environment.exists()));
+    std::thread::sleep(std::time::Duration::from_millis(3));
+    drop(root);
+    assert!(halt.wait().expect("wait").success());
+    assert_eq!(host.state("z"), "installed");
+    host.finish();
+}
+
+#[test]
 fn a_working_directory_of_a_global_process() {
     let (host, status) = running("stuck-cwd", INIT);
     let holder = Held::shell(&format!("cd /proc/{}/root/etc", zsched(&status)));

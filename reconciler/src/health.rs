@@ -8,13 +8,13 @@ use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use reeve_kernel::observe::start_time;
 use reeve_kernel::sys;
 use reeve_schema::manifest::{ExecCheck, Health, HttpCheck, TcpCheck};
 use reeve_state::observed::ProcessId;
 
 use crate::bounded::{self, Bounds};
 use crate::host::Host;
-use crate::store::lock::start_time;
 
 /// The most that is read of an answer: its first line is all that counts.
 const ANSWER_MAX: usize = 4 << 10;

@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use reeve_kernel::netlink::Rtnl;
+use reeve_kernel::observe::start_time;
 use reeve_state::observed::{CgroupFacts, LinkFacts, ProcessId};
 use reeve_state::{Fact, ZoneFacts};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -22,7 +23,6 @@ use rustix::process::{Pid, PidfdFlags, Resource};
 use crate::error::{Error, OnFile, Result};
 use crate::host::Host;
 use crate::places::Places;
-use crate::store::lock::start_time;
 
 /// A folder that was changed so short a time ago may change again without its mark changing: the kernel's marks are as
 /// coarse as its clock tick.

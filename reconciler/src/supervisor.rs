@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::channel::Channel;
 use reeve_kernel::error::{Context, Error as KernelError};
+use reeve_kernel::observe::start_time;
 use reeve_kernel::wire::{Adoption, Event, Reply, Request, Snapshot, StepName};
 use reeve_state::observed::ProcessId;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -19,7 +20,6 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::error::{Error, Result};
 use crate::places::Places;
-use crate::store::lock::start_time;
 pub use next::Next;
 use process::Child;
 

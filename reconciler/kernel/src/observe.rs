@@ -22,7 +22,7 @@ pub use holders::{
     namespace_handles, superblocks,
 };
 pub use observer::Observer;
-pub use process::{Namespaces, Process, start_of_executed};
+pub use process::{Namespaces, Process, start_of_executed, start_time};
 pub use watch::{CgroupChanges, CgroupEvent, CgroupEvents};
 
 use crate::error::Result;

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use reeve_kernel::netlink::Rtnl;
 use reeve_kernel::observe::platform::{self as kernel, Home, Stranger, Target};
+use reeve_kernel::observe::start_time;
 use reeve_state::observed::{Platform, Who, derive_state};
 use reeve_state::{Fact, ZoneFacts, ZoneState};
 use sha2::{Digest, Sha256};
@@ -16,7 +17,6 @@ use sha2::{Digest, Sha256};
 use super::Looker;
 use crate::error::{OnFile, Result};
 use crate::store::files;
-use crate::store::lock::start_time;
 
 impl Looker {
     /// Looks at the platform of a zone that is installed or up. Processes that entered from outside are those that

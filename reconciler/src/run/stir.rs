@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use EvidenceKind::{
     Cwd, Executable, LoopDevice, Mount, NamespaceDescriptor, NamespaceFile, NamespaceMember, OpenFile, Root,
 };
+use reeve_kernel::observe::start_time;
 use reeve_state::halt::{Evidence, EvidenceKind, HaltStatus, Holder};
 use rustix::process::{Pid, PidfdFlags};
 use tokio::sync::mpsc::UnboundedSender;
@@ -20,7 +21,6 @@ use tokio::task::AbortHandle;
 
 use super::ear::Ear;
 use super::happening::Happening;
-use crate::store::lock::start_time;
 
 /// How often evidence is looked at again.
 const LOOK: Duration = Duration::from_millis(500);

@@ -6,6 +6,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use reeve_kernel::observe::start_time;
 use reeve_state::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -155,13 +156,4 @@ fn read_holder(file: &mut File) -> Holder {
         source: None,
         since: Timestamp(0),
     })
-}
-
-/// Field 22 of /proc/PID/stat (proc(5)): when the process started, in clock ticks since boot.
-pub fn start_time(pid: i32) -> Option<u64> {
-    // One read(2) gives all of it.
-    let mut stat = [0; 1024];
-    let length = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut stat)).ok()?;
-    let stat = String::from_utf8_lossy(stat.get(..length)?);
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reeve_kernel::netlink::Rtnl;
+use reeve_kernel::observe::start_time;
 use reeve_kernel::platform::mend::{self, LinkPart};
 use reeve_kernel::sys;
 use reeve_state::difference::{Difference, Price};
@@ -19,7 +20,6 @@ use super::Walk;
 use super::stage::Stage;
 use crate::error::{Error, OnFile, Result};
 use crate::install;
-use crate::store::lock::start_time;
 
 impl Walk<'_> {
     /// Puts each field of the plan back that can be put back on the zone as it is. One that cannot does not keep the others.

@@ -1,13 +1,13 @@
 //! The application environment as zoneadmd has it: each in a cgroup of its own, started, stopped and restarted through zsched, and the
 //! next one made before anybody asks for it.
 
-use crate::steps;
+use crate::steps::{self, NOW, micros};
 use crate::supervisor::{ANSWERS_WITHIN, Process, Supervisor, Zsched, unexpected};
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::sys;
 use reeve_kernel::wire::{EndOfInit, InitSpec, ZschedReply, ZschedRequest};
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use std::time::{Duration, Instant};
@@ -161,8 +161,7 @@ impl Supervisor {
             return Err(error);
         };
         let number = environment.number;
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let ended = rustix::event::poll(&mut [PollFd::new(&environment.init.pidfd, PollFlags::IN)], Some(&now));
+        let ended = rustix::event::poll(&mut [PollFd::new(&environment.init.pidfd, PollFlags::IN)], Some(&NOW));
         match ended {
             Ok(1) if self.wait_end(number, Instant::now() + ANSWERS_WITHIN)? => Ok(()),
             _ => Err(error),
@@ -242,9 +241,4 @@ impl Supervisor {
         }
         Ok(true)
     }
-}
-
-/// The microseconds since then.
-pub fn micros(since: Instant) -> u32 {
-    u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
 }

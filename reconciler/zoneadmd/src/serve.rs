@@ -1,10 +1,9 @@
 //! The loop of zoneadmd: whoever connects asks, one request is carried out at a time, and what happens by itself is told
 //! to all who are connected.
 
-use crate::environment::micros;
 use crate::halt::halt;
 use crate::ready::{Location, ready};
-use crate::steps::Steps;
+use crate::steps::{Steps, micros};
 use crate::supervisor::Supervisor;
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::channel::{Channel, Message};
@@ -252,9 +251,7 @@ impl Server {
             Request::Become(name) => {
                 self.refuse_second_zone()?;
                 // One that cannot is of no use, and must not do what is asked next.
-                self.over = true;
-                become_zoneadmd(&name, &message.fds)?;
-                self.over = false;
+                become_zoneadmd(&name, &message.fds).inspect_err(|_| self.over = true)?;
                 return Ok(None);
             }
         }

@@ -1,7 +1,6 @@
 //! What is told of a request while it is carried out: each sub-step that is done. Steps that follow each other at once are told
 //! together, when there is time: whoever is woken by each of them is in the way of the next one, on the same processor.
 
-use crate::environment::micros;
 use reeve_kernel::channel::Channel;
 use reeve_kernel::error::{Error, Result};
 use reeve_kernel::wire::{Reply, StepName};
@@ -13,6 +12,14 @@ use std::time::{Duration, Instant};
 
 /// How long a step that is done is kept back at most, while something is waited for.
 const KEPT_FOR: Duration = Duration::from_millis(5);
+
+/// No time at all, for poll(2).
+pub const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+/// The microseconds since then, as steps have them.
+pub fn micros(since: Instant) -> u32 {
+    u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
+}
 
 /// Tells the asker, of steps after a while.
 #[derive(Debug)]

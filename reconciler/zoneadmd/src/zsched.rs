@@ -189,7 +189,8 @@ impl<'a> Zsched<'a> {
                 self.peer_is_gone();
             }
             if arrived && let Ok(peer) = listener.accept() {
-                self.peer = Some(peer);
+                // What the one before asked for is not this one's.
+                (self.peer, self.after) = (Some(peer), None);
             }
         }
     }

@@ -241,6 +241,15 @@ struct Stat {
 }
 
 impl Stat {
+    fn of(pid: i32) -> Option<Self> {
+        use std::io::Read;
+        // One read(2) gives all of it.
+        let mut space = [0; 1024];
+        let length =
+            std::fs::File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut space)).ok()?;
+        Self::parse(space.get(..length)?)
+    }
+
     /// The name of the process, in brackets, may hold anything, brackets too.
     fn parse(stat: &[u8]) -> Option<Self> {
         let end = stat.iter().rposition(|&b| b == b')')?;
@@ -256,12 +265,13 @@ impl Stat {
 /// When a process was started (field 22 of `stat`), if it is a child of `parent` and has executed anything since it was forked:
 /// what waits in a zone to become its init has not. None also where it is gone.
 pub fn start_of_executed(pid: i32, parent: i32) -> Option<u64> {
-    use std::io::Read;
-    // One read(2) gives all of it.
-    let mut space = [0; 1024];
-    let length = std::fs::File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut space)).ok()?;
-    let stat = Stat::parse(space.get(..length)?)?;
+    let stat = Stat::of(pid)?;
     (stat.parent == parent && stat.flags & FORKED_ONLY == 0).then_some(stat.start_time)
+}
+
+/// Field 22 of /proc/PID/stat (proc_pid_stat(5)): when the process started, in clock ticks since boot. None where it is gone.
+pub fn start_time(pid: i32) -> Option<u64> {
+    Some(Stat::of(pid)?.start_time)
 }
 
 fn zone_of_cmdline(cmdline: &[u8]) -> Option<String> {

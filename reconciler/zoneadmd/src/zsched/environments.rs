@@ -1,6 +1,7 @@
 //! What zsched starts in the zone: the application environments, each of which is made before it is asked for, and logins.
 
 use super::Zsched;
+use crate::steps::{NOW, micros};
 use reeve_kernel::application::environment::{self, Platform};
 use reeve_kernel::application::login;
 use reeve_kernel::application::waiting::{Command, Executable, Started, Streams, Waiting};
@@ -9,7 +10,7 @@ use reeve_kernel::mount;
 use reeve_kernel::platform::devices;
 use reeve_kernel::sys::CStrings;
 use reeve_kernel::wire::{EndOfInit, InitSpec, LoginSpec, PlatformSpec, Program, ZschedReply};
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ffi::CString;
 use std::path::Path;
@@ -78,7 +79,7 @@ impl<'a> Zsched<'a> {
     /// Whether a mount of the platform came, went or changed since this was asked the last time (proc_pid_mountinfo(5)).
     fn is_remounted(&self) -> bool {
         let mut polled = [PollFd::new(&self.mount_table, PollFlags::PRI)];
-        !matches!(rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(0))
+        !matches!(rustix::event::poll(&mut polled, Some(&NOW)), Ok(0))
     }
 
     /// Ends what waits; it is made anew when nobody waits for anything.
@@ -112,7 +113,7 @@ impl<'a> Zsched<'a> {
     fn peer_lives(&self) -> bool {
         let Some(peer) = &self.peer else { return false };
         let mut polled = [PollFd::new(peer, PollFlags::empty())];
-        let polls = rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        let polls = rustix::event::poll(&mut polled, Some(&NOW));
         polls.is_ok() && !polled[0].revents().contains(PollFlags::HUP)
     }
 
@@ -121,7 +122,7 @@ impl<'a> Zsched<'a> {
     pub(super) fn tell_end(&mut self, end: EndOfInit) {
         let after = self.after.take().filter(|_| self.peer_lives());
         if let Some(After { number, init, fds, since }) = after {
-            let micros = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
+            let micros = micros(since);
             if let Ok(started) = self.start_init(number, &init, &fds) {
                 return self.started(number, started, &ZschedReply::Restarted(end, micros));
             }
