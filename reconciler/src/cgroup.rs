@@ -58,9 +58,8 @@ pub fn prepare(places: &Places) -> Result<Prepared> {
 
 /// The cgroups from the mount to the parent of the zones' cgroups.
 fn levels(places: &Places) -> Result<Vec<PathBuf>> {
-    let mount = places::cgroup_mount()?;
-    let mut levels = vec![mount.clone()];
-    let mut path = mount;
+    let mut path = places::cgroup_mount()?.to_owned();
+    let mut levels = vec![path.clone()];
     for name in places.cgroup().split('/') {
         path.push(name);
         levels.push(path.clone());
@@ -186,7 +185,7 @@ pub fn remove(places: &Places) -> Result<()> {
     }
     // Folders above it that only it was in, such as a slice of its own; the kernel refuses one that is in use.
     let mut above = parent.as_path();
-    while let Some(next) = above.parent().filter(|next| *next != mount && next.starts_with(&mount)) {
+    while let Some(next) = above.parent().filter(|next| *next != mount && next.starts_with(mount)) {
         if rustix::fs::rmdir(next).is_err() {
             break;
         }

@@ -147,14 +147,18 @@ impl Places {
     }
 }
 
-/// Where cgroup v2 is mounted.
+/// Where cgroup v2 is mounted; once it was found, that is where it stays.
 ///
 /// # Errors
 /// [`Error::Unsupported`] where it is not.
-pub fn cgroup_mount() -> Result<PathBuf> {
+pub fn cgroup_mount() -> Result<&'static Path> {
+    static FOUND: OnceLock<&Path> = OnceLock::new();
+    if let Some(found) = FOUND.get() {
+        return Ok(found);
+    }
     let is_v2 = |path: &&str| rustix::fs::statfs(*path).is_ok_and(|found| found.f_type as u64 == CGROUP2_SUPER_MAGIC);
     let found = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().find(is_v2);
-    found.map(PathBuf::from).ok_or_else(|| {
+    found.map(|found| *FOUND.get_or_init(|| Path::new(found))).ok_or_else(|| {
         Error::Unsupported(
             "cgroup v2 is mounted neither at /sys/fs/cgroup nor at /sys/fs/cgroup/unified; \
              boot with systemd.unified_cgroup_hierarchy=1, or: mount -t cgroup2 none /sys/fs/cgroup/unified"

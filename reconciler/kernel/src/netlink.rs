@@ -14,11 +14,11 @@ pub use events::{Drained, LinkEvent, LinkEvents, NamespaceEvents};
 pub use link::{HOST_NAME_MAX, Link, Veth};
 
 use crate::error::{Context, Error, Result};
+use crate::platform::namespaces::in_netns;
 use message::{HEADER, Message, Messages, Requests, n, text, u32_at};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink::SocketAddrNetlink};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::time::Duration;
 
 /// The kernel fills at most 32 KiB per datagram of a dump.
@@ -226,24 +226,6 @@ impl AsFd for Rtnl {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// Runs `f` in another network namespace: the calling thread goes in and comes back.
-///
-/// # Errors
-/// What open(2) of `/proc/thread-self/ns/net` or setns(2) say; `f` has not run then.
-///
-/// # Panics
-/// When the way back is refused: the thread would act in the zone's network from then on.
-pub fn in_netns<T>(netns: BorrowedFd<'_>, f: impl FnOnce() -> T) -> Result<T> {
-    use rustix::fs::{CWD, Mode, OFlags, openat};
-    let home = openat(CWD, c"/proc/thread-self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .at("openat", "/proc/thread-self/ns/net")?;
-    move_into_link_name_space(netns, Some(LinkNameSpaceType::Network)).at("setns", "CLONE_NEWNET")?;
-    let result = f();
-    move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Network))
-        .expect("back to the own network namespace");
-    Ok(result)
 }
 
 fn open_socket(flags: SocketFlags, groups: u32) -> Result<OwnedFd> {

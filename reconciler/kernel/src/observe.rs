@@ -13,6 +13,7 @@ mod observer;
 pub mod platform;
 mod process;
 mod read;
+pub mod strangers;
 pub mod traces;
 mod watch;
 

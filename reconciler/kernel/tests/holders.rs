@@ -194,7 +194,8 @@ fn namespaces_of_others() {
     // A socket stays in the namespace that its process has left.
     let socket = || {
         let there = File::open(format!("/proc/{}/ns/net", bed.zsched)).unwrap();
-        reeve_kernel::netlink::in_netns(there.as_fd(), || std::net::UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap()
+        reeve_kernel::platform::namespaces::in_netns(there.as_fd(), || std::net::UdpSocket::bind("0.0.0.0:0").unwrap())
+            .unwrap()
     };
     bed.held(EvidenceKind::NamespaceDescriptor, socket, |socket, one| {
         let fd = format!("/proc/{}/fd/{}", std::process::id(), socket.as_raw_fd());

@@ -2,7 +2,8 @@
 //! namespace before it touches anything. Times are printed (`--nocapture`), never asserted.
 #![forbid(unsafe_code)]
 
-use reeve_kernel::netlink::{Drained, Link, LinkEvent, LinkEvents, Rtnl, Veth, in_netns};
+use reeve_kernel::netlink::{Drained, Link, LinkEvent, LinkEvents, Rtnl, Veth};
+use reeve_kernel::platform::namespaces::in_netns;
 use reeve_kernel::sys;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;

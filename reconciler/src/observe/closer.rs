@@ -8,8 +8,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use reeve_kernel::netlink::Rtnl;
-use reeve_kernel::observe::platform::{self as kernel, Home, Stranger, Target};
+use reeve_kernel::observe::platform::{self as kernel, Target};
 use reeve_kernel::observe::start_time;
+use reeve_kernel::observe::strangers::{self, Home, Stranger};
 use reeve_state::observed::{Platform, Who, derive_state};
 use reeve_state::{Fact, ZoneFacts, ZoneState};
 use sha2::{Digest, Sha256};
@@ -69,8 +70,8 @@ impl Looker {
         let strangers = strangers.unwrap_or_default().into_iter();
         platform.strangers = strangers.filter(|who| start_time(who.pid) == Some(who.start_time)).collect();
         if let Some(number) = facts.environment {
-            let members = kernel::members(&format!("{cgroup}/env.{number}/cgroup.procs"));
-            let new = kernel::intruders(&members).into_iter().map(who);
+            let members = strangers::members(&format!("{cgroup}/env.{number}/cgroup.procs"));
+            let new = strangers::intruders(&members).into_iter().map(who);
             for who in new {
                 if !platform.strangers.iter().any(|known| known.pid == who.pid) {
                     platform.strangers.push(who);
@@ -102,7 +103,7 @@ impl Looker {
     pub fn strangers(&self, zones: &[Resident]) -> Vec<String> {
         let Ok(parent) = self.places.cgroup_parent() else { return Vec::new() };
         let homes: BTreeMap<String, Home> = zones.iter().map(|zone| (zone.name.clone(), zone.home(&parent))).collect();
-        let found = kernel::strangers(&homes, &format!("/{}/", self.places.cgroup()));
+        let found = strangers::strangers(&homes, &format!("/{}/", self.places.cgroup()));
         let found: BTreeMap<String, Vec<Who>> =
             found.into_iter().map(|(zone, all)| (zone, all.into_iter().map(who).collect())).collect();
         let Ok(mut kept) = self.entered.lock() else { return Vec::new() };
@@ -148,12 +149,12 @@ impl Resident {
         let mut namespaces: Vec<(&'static str, u64)> =
             kinds.filter_map(|kind| Some((kind, *self.namespaces.get(kind)?))).collect();
         if let Some(init) = self.init {
-            let of = |kind: &'static str| Some((kind, kernel::namespace_number(&init.to_string(), kind)?));
+            let of = |kind: &'static str| Some((kind, strangers::namespace_number(&init.to_string(), kind)?));
             namespaces.extend(["mnt", "pid"].into_iter().filter_map(of));
         }
         let cgroup = parent.join(format!("zone.{}", self.name));
         let leaf = self.environment.map(|number| cgroup.join(format!("env.{number}/cgroup.procs")));
-        let members = leaf.map(|leaf| kernel::members(&leaf.display().to_string())).unwrap_or_default();
+        let members = leaf.map(|leaf| strangers::members(&leaf.display().to_string())).unwrap_or_default();
         Home { namespaces, members }
     }
 }

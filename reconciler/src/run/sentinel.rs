@@ -15,7 +15,8 @@ use std::task::Poll;
 
 use reeve_kernel::netlink::{NamespaceEvents, Rtnl};
 use reeve_kernel::observe::executions::Executions;
-use reeve_kernel::observe::platform as kernel;
+use reeve_kernel::observe::platform::open_dev;
+use reeve_kernel::observe::strangers;
 use reeve_state::ZoneFacts;
 use reeve_state::observed::Who;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -137,7 +138,7 @@ impl Sentinel {
         let mut inodes: Vec<(u64, &'static str)> =
             ["mnt", "net", "pid"].into_iter().filter_map(|kind| Some((*known?.get(kind)?, kind))).collect();
         if let Some(init) = init {
-            let of = |kind: &'static str| Some((kernel::namespace_number(&init.to_string(), kind)?, kind));
+            let of = |kind: &'static str| Some((strangers::namespace_number(&init.to_string(), kind)?, kind));
             inodes.extend(["mnt", "pid"].into_iter().filter_map(of));
         }
         self.by_namespace.extend(namespace.map(|number| (number, zone.clone())));
@@ -189,7 +190,7 @@ impl Sentinel {
         wanted.push((self.places.zone_state(&facts.name), whole, On::Folder));
         wanted.push((self.places.zone_run(&facts.name), WatchFlags::ATTRIB, On::Folder));
         // By descriptor: the path is the zone's to change.
-        let dev = kernel::open_dev(zsched).ok();
+        let dev = open_dev(zsched).ok();
         if let Some(dev) = &dev {
             let path = format!("/proc/self/fd/{}", dev.as_raw_fd());
             wanted.push((path.into(), entries | WatchFlags::ATTRIB, On::Folder));
@@ -274,8 +275,8 @@ impl Sentinel {
         let (own, parent) = (std::process::id() as i32, format!("/{}/", self.places.cgroup()));
         let mut entered = Vec::new();
         for pid in pids.into_iter().filter(|pid| *pid != own) {
-            let Some((zone, inside)) = kernel::entered(pid, &self.by_inode, &parent) else { continue };
-            entered.extend(kernel::describe(pid, inside).map(|stranger| (zone, closer::who(stranger))));
+            let Some((zone, inside)) = strangers::entered(pid, &self.by_inode, &parent) else { continue };
+            entered.extend(strangers::describe(pid, inside).map(|stranger| (zone, closer::who(stranger))));
         }
         (!entered.is_empty()).then_some(Noticed::Entered(entered))
     }
@@ -321,7 +322,7 @@ fn mounts(zone: &str, zsched: i32, init: Option<i32>, tell: UnboundedSender<Happ
         }
         drop(ears);
         // How init ended is for zoneadmd to tell, which takes it down first.
-        if init.is_some_and(|init| kernel::namespace_number(&init.to_string(), "mnt").is_none()) {
+        if init.is_some_and(|init| strangers::namespace_number(&init.to_string(), "mnt").is_none()) {
             tokio::time::sleep(AFTER_INIT).await;
         }
         let _ = tell.send(Happening::Stale { zone });

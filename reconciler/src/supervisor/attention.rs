@@ -21,21 +21,20 @@ impl Waiting {
         Self
     }
 
-    /// Asks `is_missing` again and again, for a short while. True when what was waited for came.
+    /// Gives way, and asks `is_missing`, again and again for a short while. True when what was waited for was seen to be there; it may
+    /// have come also where not.
     pub fn awake(&self, mut is_missing: impl FnMut() -> bool) -> bool {
         let until = Instant::now() + SPAN;
-        while WAITING.load(Ordering::Relaxed) == 1 {
+        let mut yielded = Instant::now();
+        while WAITING.load(Ordering::Relaxed) == 1 && yielded < until {
+            std::thread::yield_now();
+            if yielded.elapsed() > SHARED {
+                return false;
+            }
             if !is_missing() {
                 return true;
             }
-            let yielded = Instant::now();
-            if yielded >= until {
-                return false;
-            }
-            std::thread::yield_now();
-            if yielded.elapsed() > SHARED {
-                return !is_missing();
-            }
+            yielded = Instant::now();
         }
         false
     }

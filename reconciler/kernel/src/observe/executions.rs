@@ -3,7 +3,7 @@
 //! filters by kind of event since Linux 6.6; before that, and without CONFIG_PROC_EVENTS, there are no such events.
 
 use crate::error::{Context, Result};
-use crate::netlink::in_netns;
+use crate::platform::namespaces::in_netns;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;

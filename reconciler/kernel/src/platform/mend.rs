@@ -4,8 +4,8 @@
 use crate::error::{Context, Error, Result};
 use crate::mount;
 use crate::netlink::{Address, Rtnl, address::Route};
-use crate::observe::platform::{in_uts, is_link_local, open_dev};
-use crate::platform::namespaces::open_namespace;
+use crate::observe::platform::{is_link_local, open_dev};
+use crate::platform::namespaces::{in_uts, open_namespace};
 use crate::sys::{self, MountAttr, flags};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid};

@@ -3,8 +3,9 @@
 
 use crate::error::{Context, Error, Result};
 use crate::sys::{self, Child, Fork, flags};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// The zone's namespaces while they have no zsched yet. A small helper process keeps them until this is dropped.
 #[derive(Debug)]
@@ -91,4 +92,36 @@ pub fn open_namespace(pid: i32, kind: &str) -> Result<OwnedFd> {
     let path = format!("/proc/{pid}/ns/{kind}");
     rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| Error::os("open", path, errno))
+}
+
+/// Runs `f` in another network namespace: the calling thread goes in and comes back.
+///
+/// # Errors
+/// What open(2) of `/proc/thread-self/ns/net` or setns(2) say; `f` has not run then.
+///
+/// # Panics
+/// When the way back is refused: the thread would act in the zone's network from then on.
+pub fn in_netns<T>(netns: BorrowedFd<'_>, f: impl FnOnce() -> T) -> Result<T> {
+    visit(netns, "/proc/thread-self/ns/net", LinkNameSpaceType::Network, f)
+}
+
+/// Runs `f` in another UTS namespace: the calling thread goes in and comes back.
+///
+/// # Errors
+/// What open(2) of `/proc/thread-self/ns/uts` or setns(2) say; `f` has not run then.
+///
+/// # Panics
+/// When the way back is refused: the thread would keep the zone's namespace from ending.
+pub fn in_uts<T>(uts: BorrowedFd<'_>, f: impl FnOnce() -> T) -> Result<T> {
+    visit(uts, "/proc/thread-self/ns/uts", LinkNameSpaceType::HostNameAndNISDomainName, f)
+}
+
+/// The way back asks for the same capability in the caller's user namespace as the way in (setns(2)), so that it is only refused by
+/// what is not the kernel's own rule.
+fn visit<T>(there: BorrowedFd<'_>, own: &str, kind: LinkNameSpaceType, f: impl FnOnce() -> T) -> Result<T> {
+    let home = rustix::fs::open(own, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at("open", own)?;
+    move_into_link_name_space(there, Some(kind)).at("setns", own)?;
+    let result = f();
+    move_into_link_name_space(home.as_fd(), Some(kind)).expect("back to the own namespace");
+    Ok(result)
 }
