@@ -98,8 +98,7 @@ pub fn retry(host: &Host, zone: &str) -> Result<()> {
     let files = ZoneFiles::new(host.places(), zone);
     let _lock = files.lock()?;
     let mut memory = files.memory(host.boot_id());
-    memory.policy.restarts = memory.policy.restarts.retried();
-    memory.policy.drift = memory.policy.drift.retried();
+    memory.policy.forgive();
     files.remember_locked(&memory)?;
     let event = HostEvent::new(host.now(), Some(zone), "Retry", "a retry was asked for by hand");
     events::add(host.places().state(), &event);

@@ -297,6 +297,14 @@ pub struct ZonePolicy {
     pub confirmed: Option<String>,
 }
 
+impl ZonePolicy {
+    /// What a retry does: ends of init and what drifted up to now count no longer.
+    pub fn forgive(&mut self) {
+        self.restarts = self.restarts.retried();
+        self.drift = self.drift.retried();
+    }
+}
+
 /// Everything that a plan is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {

@@ -7,8 +7,10 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::control::Asked;
 use super::engine::Engine;
 use super::feed::Feed;
+use super::happening::Happening;
 use super::settle;
 use crate::controller::{Ask, ControllerInfo, Tell};
+use crate::error::Result;
 use crate::pass::Scope;
 use crate::store::zone::ZoneFiles;
 
@@ -85,21 +87,28 @@ impl Engine {
         if !self.world.facts.zones.contains_key(zone) && !self.world.wanted.contains_key(zone) {
             return Tell::Error(format!("there is no zone {zone}"));
         }
-        let mut memory = self.world.seen(zone).memory;
-        memory.policy.restarts = memory.policy.restarts.retried();
-        memory.policy.drift = memory.policy.drift.retried();
+        match self.forgive(zone) {
+            Ok(()) => Tell::Done,
+            Err(error) => Tell::Error(error.to_string()),
+        }
+    }
+
+    /// Forgets what its init did and what of it drifted up to now, and tries the zone again; one that is walked when that is over.
+    pub(super) fn forgive(&mut self, zone: &str) -> Result<()> {
         let files = ZoneFiles::new(self.host.places(), zone);
-        if files.run().is_dir()
-            && let Err(error) = files.remember(&memory)
-        {
-            return Tell::Error(error.to_string());
+        let kept = files.amend(self.host.boot_id(), |memory| {
+            memory.policy.forgive();
+            true
+        })?;
+        if kept.is_none() && files.run().is_dir() {
+            self.when_free(zone, Happening::Retry { zone: zone.to_owned() });
         }
         if let Some(entry) = self.zones.get_mut(zone) {
             (entry.failures, entry.until) = (0, None);
         }
         self.why = "retry";
         self.scope.look(zone);
-        Tell::Done
+        Ok(())
     }
 
     /// Answers those who wait for everything to be settled.

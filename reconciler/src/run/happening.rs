@@ -75,6 +75,11 @@ pub enum Happening {
         /// The zone.
         zone: String,
     },
+    /// A retry was asked for while somebody walked the zone, who has come to an end.
+    Retry {
+        /// The zone.
+        zone: String,
+    },
     /// What is known of a zone's mounts may not be so any more.
     Stale {
         /// The zone.
@@ -116,6 +121,11 @@ impl Engine {
             Happening::Heard { zone, events, gone } => self.heard_of(&zone, &events, gone),
             Happening::Stirred { zone } => self.try_again(&zone),
             Happening::Changed { zone } => self.scope.look(&zone),
+            Happening::Retry { zone } => {
+                if let Err(error) = self.forgive(&zone) {
+                    tracing::warn!("zone {zone}: {error}");
+                }
+            }
             Happening::Stale { zone } => {
                 self.withdraw(&zone);
                 self.scope.look(&zone);
