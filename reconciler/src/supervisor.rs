@@ -134,7 +134,9 @@ impl Zoneadmd {
     ) -> Result<Snapshot> {
         self.channel.send(&request.to_bytes(), &[]).map_err(|error| self.gone(error.to_string()))?;
         let deadline = Instant::now() + allowed + PATIENCE;
-        let soon = allowed.is_zero() && matches!(request, Request::Boot(_) | Request::Restart(..));
+        // A boot is passed on from process to process, as a rule on the processor that it was asked from: who watches there is in its
+        // way. A restart waits for the end of the old init meanwhile, and the processor would fall asleep.
+        let soon = allowed.is_zero() && matches!(request, Request::Restart(..));
         let mut here = soon && self.watch();
         loop {
             if !std::mem::take(&mut here) && !self.wait(deadline.saturating_duration_since(Instant::now()))? {

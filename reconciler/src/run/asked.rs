@@ -93,14 +93,20 @@ impl Engine {
         }
     }
 
-    /// Forgets what its init did and what of it drifted up to now, and tries the zone again; one that is walked when that is over.
+    /// Forgets what its init did and what of it drifted up to now, and tries the zone again. One that somebody works on is put off
+    /// until that is over, as its end is noted from what was known before.
     pub(super) fn forgive(&mut self, zone: &str) -> Result<()> {
+        if self.zones.get(zone).is_some_and(|entry| entry.busy) {
+            self.retries.insert(zone.to_owned());
+            return Ok(());
+        }
         let files = ZoneFiles::new(self.host.places(), zone);
         let kept = files.amend(self.host.boot_id(), |memory| {
             memory.policy.forgive();
             true
         })?;
-        if kept.is_none() && files.run().is_dir() {
+        // One waits for all who ask meanwhile.
+        if kept.is_none() && files.run().is_dir() && self.retries.insert(zone.to_owned()) {
             self.when_free(zone, Happening::Retry { zone: zone.to_owned() });
         }
         if let Some(entry) = self.zones.get_mut(zone) {
@@ -109,6 +115,15 @@ impl Engine {
         self.why = "retry";
         self.scope.look(zone);
         Ok(())
+    }
+
+    /// Does a retry that was put off.
+    pub(super) fn retry_put_off(&mut self, zone: &str) {
+        if self.retries.remove(zone)
+            && let Err(error) = self.forgive(zone)
+        {
+            tracing::warn!("zone {zone}: {error}");
+        }
     }
 
     /// Answers those who wait for everything to be settled.

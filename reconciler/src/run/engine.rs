@@ -81,6 +81,8 @@ pub struct Engine {
     pub(super) me: HostSelf,
     pub(super) world: World,
     pub(super) zones: BTreeMap<String, Entry>,
+    /// Zones whose retry waits until they are not worked on any more.
+    pub(super) retries: BTreeSet<String>,
     pub(super) around: Surroundings,
     pub(super) heard: UnboundedReceiver<Happening>,
     pub(super) scope: Scope,
@@ -133,6 +135,7 @@ impl Engine {
             me: HostSelf::default(),
             world,
             zones: BTreeMap::new(),
+            retries: BTreeSet::new(),
             around,
             heard,
             scope: Scope::All,

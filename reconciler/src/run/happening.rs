@@ -75,7 +75,7 @@ pub enum Happening {
         /// The zone.
         zone: String,
     },
-    /// A retry was asked for while somebody walked the zone, who has come to an end.
+    /// A retry was asked for while somebody else walked the zone, who has come to an end.
     Retry {
         /// The zone.
         zone: String,
@@ -106,7 +106,10 @@ impl Engine {
 
     pub(super) fn happened(&mut self, happening: Happening) {
         match happening {
-            Happening::Walked { zone, walked, connected } => self.walked(&zone, *walked, connected),
+            Happening::Walked { zone, walked, connected } => {
+                self.walked(&zone, *walked, connected);
+                self.retry_put_off(&zone);
+            }
             Happening::Connected { zone, wait, error } => {
                 self.world.busy.remove(&zone);
                 if let Some(entry) = self.zones.get_mut(&zone) {
@@ -117,15 +120,12 @@ impl Engine {
                     self.say(Some(&zone), error);
                 }
                 self.scope.look(&zone);
+                self.retry_put_off(&zone);
             }
             Happening::Heard { zone, events, gone } => self.heard_of(&zone, &events, gone),
             Happening::Stirred { zone } => self.try_again(&zone),
             Happening::Changed { zone } => self.scope.look(&zone),
-            Happening::Retry { zone } => {
-                if let Err(error) = self.forgive(&zone) {
-                    tracing::warn!("zone {zone}: {error}");
-                }
-            }
+            Happening::Retry { zone } => self.retry_put_off(&zone),
             Happening::Stale { zone } => {
                 self.withdraw(&zone);
                 self.scope.look(&zone);
@@ -136,6 +136,7 @@ impl Engine {
                 self.walk_ended(&zone, Some(&error));
                 self.failed(&zone);
                 self.scope.look(&zone);
+                self.retry_put_off(&zone);
             }
         }
     }

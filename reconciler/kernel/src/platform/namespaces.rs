@@ -1,5 +1,5 @@
 //! The namespaces that every process of a zone shares: user, network, UTS and IPC, born together so that the zone's user
-//! namespace owns the other three.
+//! namespace owns the other three; and visits of one thread to another's.
 
 use crate::error::{Context, Error, Result};
 use crate::sys::{self, Child, Fork, flags};
@@ -102,7 +102,7 @@ pub fn open_namespace(pid: i32, kind: &str) -> Result<OwnedFd> {
 /// # Panics
 /// When the way back is refused: the thread would act in the zone's network from then on.
 pub fn in_netns<T>(netns: BorrowedFd<'_>, f: impl FnOnce() -> T) -> Result<T> {
-    visit(netns, "/proc/thread-self/ns/net", LinkNameSpaceType::Network, f)
+    visit(netns, "net", LinkNameSpaceType::Network, f)
 }
 
 /// Runs `f` in another UTS namespace: the calling thread goes in and comes back.
@@ -113,14 +113,16 @@ pub fn in_netns<T>(netns: BorrowedFd<'_>, f: impl FnOnce() -> T) -> Result<T> {
 /// # Panics
 /// When the way back is refused: the thread would keep the zone's namespace from ending.
 pub fn in_uts<T>(uts: BorrowedFd<'_>, f: impl FnOnce() -> T) -> Result<T> {
-    visit(uts, "/proc/thread-self/ns/uts", LinkNameSpaceType::HostNameAndNISDomainName, f)
+    visit(uts, "uts", LinkNameSpaceType::HostNameAndNISDomainName, f)
 }
 
-/// The way back asks for the same capability in the caller's user namespace as the way in (setns(2)), so that it is only refused by
-/// what is not the kernel's own rule.
-fn visit<T>(there: BorrowedFd<'_>, own: &str, kind: LinkNameSpaceType, f: impl FnOnce() -> T) -> Result<T> {
-    let home = rustix::fs::open(own, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at("open", own)?;
-    move_into_link_name_space(there, Some(kind)).at("setns", own)?;
+/// The way back is tried first: it needs CAP_SYS_ADMIN in the user namespace that owns the caller's own namespace (setns(2)), which
+/// who may go in does not have everywhere.
+fn visit<T>(there: BorrowedFd<'_>, name: &str, kind: LinkNameSpaceType, f: impl FnOnce() -> T) -> Result<T> {
+    let own = format!("/proc/thread-self/ns/{name}");
+    let home = rustix::fs::open(&own, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at("open", &own)?;
+    move_into_link_name_space(home.as_fd(), Some(kind)).at("setns", &own)?;
+    move_into_link_name_space(there, Some(kind)).at("setns", format!("another {name} namespace"))?;
     let result = f();
     move_into_link_name_space(home.as_fd(), Some(kind)).expect("back to the own namespace");
     Ok(result)
