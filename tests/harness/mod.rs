@@ -221,7 +221,8 @@ impl Host {
 
     /// Takes everything down, and says what is left over in the kernel and on disk.
     pub fn take_down(&mut self) -> Left {
-        self.end_controller(libc::SIGINT);
+        // Not SIGINT: where the tests run in the background of a script that is ignored, and lost on a controller that has just begun.
+        self.end_controller(libc::SIGTERM);
         let zones = kernel::namespaces_of(&self.cgroup());
         let manifests = self.manifests();
         let output = self.reeve(&["down", manifests.to_str().expect("UTF-8"), "--purge"]);
