@@ -89,8 +89,12 @@ fn grows(what: &str, values: &[f64]) -> bool {
         let much = growth > PAGES_ONCE && growth > steady[0] / 100.0;
         return values.len() >= ROUNDS_FOR_MEMORY && much && trend(steady) > ONE_IN_A_HUNDRED;
     }
-    let half = &values[values.len() / 2..];
-    slope(half) * half.len() as f64 > if what == "descriptors" { LOOKERS_ONCE } else { 0.0 }
+    let (before, half) = values.split_at(values.len() / 2);
+    // A round that was counted before all of the next environments were made has less than those before it, and is followed by none
+    // that has more.
+    let highest = before.iter().copied().fold(0.0, f64::max);
+    let more = half.last().is_some_and(|last| *last > highest);
+    more && slope(half) * half.len() as f64 > if what == "descriptors" { LOOKERS_ONCE } else { 0.0 }
 }
 
 /// How surely the values rise: Mann's and Kendall's statistic, in standard deviations of what chance gives.
