@@ -51,6 +51,7 @@ pub fn soak(tools: &Tools, zones: usize, boots: usize) -> Result<Vec<Problem>> {
     let mut rounds: Vec<BTreeMap<&'static str, f64>> = Vec::new();
     for boot in 0..boots {
         soak.take_all("running")?;
+        soak.wait_for_next()?;
         if boots >= ROUNDS_FOR_MEMORY {
             std::thread::sleep(AT_REST);
         }
@@ -89,12 +90,8 @@ fn grows(what: &str, values: &[f64]) -> bool {
         let much = growth > PAGES_ONCE && growth > steady[0] / 100.0;
         return values.len() >= ROUNDS_FOR_MEMORY && much && trend(steady) > ONE_IN_A_HUNDRED;
     }
-    let (before, half) = values.split_at(values.len() / 2);
-    // A round that was counted before all of the next environments were made has less than those before it, and is followed by none
-    // that has more.
-    let highest = before.iter().copied().fold(0.0, f64::max);
-    let more = half.last().is_some_and(|last| *last > highest);
-    more && slope(half) * half.len() as f64 > if what == "descriptors" { LOOKERS_ONCE } else { 0.0 }
+    let half = &values[values.len() / 2..];
+    slope(half) * half.len() as f64 > if what == "descriptors" { LOOKERS_ONCE } else { 0.0 }
 }
 
 /// How surely the values rise: Mann's and Kendall's statistic, in standard deviations of what chance gives.
@@ -170,6 +167,23 @@ impl Soak {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Until all that is made ahead is there, for which nobody waits: in each zone the process that becomes the next init, and the
+    /// zoneadmd of the next zone.
+    fn wait_for_next(&self) -> Result<()> {
+        let cgroup = self.host.cgroup();
+        let zones = || (0..self.zones).map(|number| cgroup.join(format!("zone.s{number}")));
+        let all_there = || {
+            zones().all(|zone| kernel::waiting(&zone).is_some())
+                && kernel::processes(&cgroup.join("zoneadmd")).len() == self.zones + 1
+        };
+        if kernel::within(PATIENCE, all_there) {
+            return Ok(());
+        }
+        let missing = zones().filter(|zone| kernel::waiting(zone).is_none()).count();
+        let zoneadmds = kernel::processes(&cgroup.join("zoneadmd")).len();
+        Err(format!("soak: {missing} zones without a next init after {PATIENCE:?}, and {zoneadmds} zoneadmds"))
     }
 
     fn statuses(&self) -> Result<Vec<Value>> {
