@@ -1,5 +1,5 @@
-//! The zoneadmd of the zone that comes up next: the controller has it started, it becomes the zone's, and whatever is done to it, the
-//! zone comes up all the same.
+//! What a controller does while nobody waits. The zoneadmd of the zone that comes up next is started: it becomes the zone's, and
+//! whatever is done to it, the zone comes up all the same. And what the kernel left of a zone that is down is cleared away.
 
 mod harness;
 
@@ -65,5 +65,33 @@ fn a_zone_comes_up_without_it() {
     sys::kill(waiting(&host, &[next]), libc::SIGSTOP);
     host.end_controller(libc::SIGINT);
     assert!(named(&host, "reeve-next").is_empty(), "it is gone when the controller has ended");
+    host.finish();
+}
+
+#[test]
+fn what_the_kernel_left_of_a_zone_that_is_down_is_cleared_away_and_of_no_other() {
+    let mut host = Host::new("next-cleared");
+    host.zone("a", "running", SLEEPER);
+    host.zone("b", "running", SLEEPER);
+    host.start_controller();
+    let zonepaths = host.folder().join("state/zonepaths");
+    let left = |zone: &str| zonepaths.join(zone).join("work/work");
+    for zone in ["a", "b"] {
+        host.wait_state(zone, "running");
+        assert!(left(zone).is_dir(), "the kernel makes it when the overlay is mounted");
+    }
+    host.zone("a", "installed", SLEEPER);
+    host.wait_state("a", "installed");
+    assert!(kernel::within(PATIENCE, || !left("a").exists()), "{}", host.controller_log());
+    // Halted as well, and up again.
+    let next = waiting(&host, &[]);
+    let before = host.wait_state("b", "running")["zoneId"].clone();
+    host.zone("b", "running", &format!("hostname: other\n{SLEEPER}"));
+    assert!(kernel::within(PATIENCE, || host.wait_state("b", "running")["zoneId"] != before));
+    waiting(&host, &[next]);
+    assert!(!kernel::within(Duration::from_millis(300), || !left("b").is_dir()), "that of a zone that is up stays");
+    host.zone("a", "running", SLEEPER);
+    host.wait_state("a", "running");
+    assert!(left("a").is_dir());
     host.finish();
 }

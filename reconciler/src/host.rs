@@ -26,6 +26,7 @@ use crate::observe::Looker;
 use crate::pass::{self, Aim, World};
 use crate::places::{self, Places};
 use crate::progress::Observer;
+use crate::rest::Halted;
 use crate::secrets::Secrets;
 use crate::store::files::{self, Content};
 use crate::store::zone::ZoneFiles;
@@ -137,6 +138,7 @@ pub struct Inner {
     handed_down: AtomicBool,
     preparing: Mutex<()>,
     next_zoneadmd: Next,
+    halted: Halted,
 }
 
 impl Deref for Host {
@@ -173,14 +175,14 @@ impl Inner {
         &self.next_zoneadmd
     }
 
-    /// Starts the next zoneadmd, where zones were brought up: for who stays, at a time when nobody waits. Where it cannot be started
-    /// the next zone will tell.
-    pub fn prepare_zoneadmd(&self) {
-        if let Some(cgroup) = self.zoneadmd_cgroup.get()
-            && let Err(error) = self.next_zoneadmd.prepare(cgroup)
-        {
-            tracing::debug!("the next zoneadmd: {error}");
-        }
+    /// The zones whose folders can be cleared up while nobody waits.
+    pub fn halted(&self) -> &Halted {
+        &self.halted
+    }
+
+    /// The cgroup in which zoneadmd processes are born, where zones were brought up.
+    pub fn zoneadmd_cgroup_if_made(&self) -> Option<&Cgroup> {
+        self.zoneadmd_cgroup.get()
     }
 
     /// The cgroup in which zoneadmd processes are born; made with its parents when it is first needed.
@@ -230,6 +232,7 @@ impl Host {
             handed_down: AtomicBool::new(false),
             preparing: Mutex::new(()),
             next_zoneadmd: Next::default(),
+            halted: Halted::default(),
         })))
     }
 

@@ -42,6 +42,7 @@ pub mod quiet;
 mod removal;
 pub mod repository;
 pub mod resolve;
+pub mod rest;
 pub mod run;
 pub mod safe_text;
 pub mod secrets;

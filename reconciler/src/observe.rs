@@ -268,7 +268,7 @@ impl Looker {
         let no_cgroup = self.places.zone_cgroup(&facts.name).is_ok_and(|path| {
             std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
         });
-        let absent = |eye: &mut Eye| links.iter().all(|name| matches!(eye.rtnl.link_by_name(name), Ok(None)));
+        let absent = |eye: &mut Eye| links.iter().all(|name| matches!(eye.rtnl.is_there(name), Ok(false)));
         if !no_cgroup || !self.with_eye(absent).unwrap_or(false) || !self.remains(facts).is_absent() {
             return false;
         }

@@ -164,7 +164,7 @@ impl Reeve {
 
     /// What the controller does once nobody waits for anything.
     pub fn rest(&self) {
-        self.host.prepare_zoneadmd();
+        self.host.rest();
     }
 
     /// The milliseconds from the request until the controller has seen the zone running: init has exec'd, and of a zone

@@ -1104,33 +1104,6 @@ fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
     unsafe { std::mem::transmute(from) }
 }
 
-/// The names of the interfaces in the socket's network namespace (SIOCGIFNAME by index: there is no /proc to read, and a
-/// netlink socket is what is avoided here).
-///
-/// # Errors
-/// The errno of the ioctl.
-pub fn interface_names(socket: BorrowedFd<'_>) -> Result<Vec<String>> {
-    /// Interfaces that the zone made and removed leave gaps; past so many numbers in a row there is none.
-    const GAP: i32 = 64;
-    let (mut names, mut index, mut missing) = (Vec::new(), 1, 0);
-    while missing < GAP {
-        let mut request = interface_request("")?;
-        request.ifr_ifru.ifru_ifindex = index;
-        match interface_ioctl(socket, libc::SIOCGIFNAME as libc::Ioctl, &mut request) {
-            Ok(()) => {
-                missing = 0;
-                let name: Vec<u8> =
-                    request.ifr_name.iter().map(|byte| *byte as u8).take_while(|byte| *byte != 0).collect();
-                names.push(String::from_utf8_lossy(&name).into_owned());
-            }
-            Err(Errno::NODEV) => missing += 1,
-            Err(errno) => return Err(Error::os("ioctl", format!("SIOCGIFNAME, {index}"), errno)),
-        }
-        index += 1;
-    }
-    Ok(names)
-}
-
 /// Sets an interface up or down (SIOCSIFFLAGS).
 ///
 /// # Errors

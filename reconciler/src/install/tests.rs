@@ -94,6 +94,22 @@ fn what_is_not_safe_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn only_what_is_empty_is_cleared_away_in_work() {
+    let Some(scene) = scene() else { return };
+    let zone = zone("web", json!({"root": {"hostUsr": {}}}));
+    clear_work(&scene.places, "web").unwrap();
+    install_configured(&scene, &zone).unwrap();
+    let left = PathBuf::from(installed(&scene.places, "web").unwrap().unwrap().zonepath).join("work/work");
+    clear_work(&scene.places, "web").unwrap();
+    fs::create_dir_all(left.join("#1")).unwrap();
+    clear_work(&scene.places, "web").unwrap();
+    assert!(left.join("#1").is_dir(), "what the kernel did not finish is the kernel's");
+    fs::remove_dir(left.join("#1")).unwrap();
+    clear_work(&scene.places, "web").unwrap();
+    assert!(!left.exists() && left.parent().unwrap().is_dir());
+}
+
+#[test]
 fn a_tree_is_copied_as_it_is_and_removed_however_deep() {
     let Some(scene) = scene() else { return };
     let (from, to) = (scene.dir.path().join("from"), scene.dir.path().join("to"));

@@ -228,7 +228,7 @@ impl Engine {
                 () = tokio::time::sleep(QUIET), if prepared != self.passes && self.world.busy.is_empty() => {
                     prepared = self.passes;
                     let host = self.host.clone();
-                    tokio::task::spawn_blocking(move || host.prepare_zoneadmd());
+                    tokio::task::spawn_blocking(move || host.rest());
                 }
                 () = tokio::time::sleep(REST), if trimmed != self.passes => {
                     trimmed = self.passes;

@@ -162,6 +162,14 @@ impl ZoneFiles {
         }
     }
 
+    /// Takes the zone's lock where nobody has it; none also for a zone that has gone.
+    ///
+    /// # Errors
+    /// The file that could not be opened or locked.
+    pub fn lock_if_free(&self) -> Result<Option<ZoneLock>> {
+        if self.run.is_dir() { ZoneLock::take_free(&self.run.join("lock")) } else { Ok(None) }
+    }
+
     /// Waits until nobody has the lock; not for a zone that has gone.
     pub fn wait_free(&self) {
         if self.run.is_dir() {
@@ -301,10 +309,7 @@ impl ZoneFiles {
     /// # Errors
     /// The file that could not be locked or written.
     pub fn amend(&self, boot_id: &str, change: impl FnOnce(&mut Memory) -> bool) -> Result<Option<Memory>> {
-        if !self.run.is_dir() {
-            return Ok(None);
-        }
-        let Some(_lock) = ZoneLock::take_free(&self.run.join("lock"))? else { return Ok(None) };
+        let Some(_lock) = self.lock_if_free()? else { return Ok(None) };
         let mut memory = self.memory(boot_id);
         if change(&mut memory) {
             self.remember_locked(&memory)?;

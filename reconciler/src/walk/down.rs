@@ -83,6 +83,7 @@ impl Walk<'_> {
         self.must_be(Some(self.bottom()))?;
         self.write_journal(stage, stage.last(), Phase::Done)?;
         self.memory.halt = None;
+        self.host.halted().note(&self.plan.name);
         if let Some(id) = zone_id {
             ZoneIds::new(self.host.places().run()).release(&self.plan.name, id)?;
         }

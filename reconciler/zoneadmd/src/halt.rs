@@ -75,7 +75,7 @@ fn halt_steps(zone: &mut Supervisor, order: &HaltOrder, steps: &mut Steps) -> Re
         Ok(())
     })?;
     steps.detached(detached);
-    steps.run(StepName::Destroy, || destroy(zone, &mut rtnl))
+    steps.run(StepName::Destroy, || destroy(zone, &rtnl))
 }
 
 /// A zsched that is gone has nothing left to do, whatever it was to do.
@@ -169,7 +169,7 @@ fn left_in(cgroup: &Cgroup) -> Error {
     Error::os("processes", format!("{} in {name}, killed", pids.join(" ")), Errno::TIMEDOUT)
 }
 
-fn destroy(zone: &mut Supervisor, rtnl: &mut Rtnl) -> Result<()> {
+fn destroy(zone: &mut Supervisor, rtnl: &Rtnl) -> Result<()> {
     let mut events = LinkEvents::open()?;
     if let Some(mut zsched) = zone.zsched.take() {
         zsched.channel.send(&ZschedRequest::Exit.to_bytes(), &[])?;
@@ -233,13 +233,13 @@ fn wait_freed(zone: &Supervisor, left: impl Fn(&Traces) -> Option<Left>) -> Resu
 
 /// The links go with the network namespace, which the kernel cleans up after its last process. They leave the kernel's
 /// list of links a grace period (15 ms) before it tells of it, so that the list is read again before the event comes.
-fn wait_links_gone(zone: &Supervisor, rtnl: &mut Rtnl, events: &mut LinkEvents) -> Result<()> {
+fn wait_links_gone(zone: &Supervisor, rtnl: &Rtnl, events: &mut LinkEvents) -> Result<()> {
     let deadline = Instant::now() + gone_within(zone);
     let mut again = FIRST_LOOK;
     loop {
         let mut left_over = None;
         for name in &zone.links {
-            left_over = left_over.or(rtnl.link_by_name(name)?.map(|link| link.name));
+            left_over = left_over.or(rtnl.is_there(name)?.then_some(name));
         }
         let Some(link) = left_over else { return Ok(()) };
         let left = deadline.saturating_duration_since(Instant::now());

@@ -148,7 +148,7 @@ pub fn host_ends(rtnl: &mut Rtnl, alias: &str) -> Result<Vec<String>> {
 /// The request that failed.
 pub fn unplumb() -> Result<()> {
     let socket = sys::interface_socket()?;
-    for name in sys::interface_names(socket.as_fd())? {
+    for name in interface_names(socket.as_fd())? {
         // Each removal takes the first address; the next one moves up.
         while sys::has_interface_address(socket.as_fd(), &name)? {
             sys::clear_interface_address(socket.as_fd(), &name)?;
@@ -156,6 +156,26 @@ pub fn unplumb() -> Result<()> {
         sys::set_interface_up(socket.as_fd(), &name, false)?;
     }
     Ok(())
+}
+
+/// The names of the interfaces in the socket's network namespace (SIOCGIFNAME by number: there is no /proc to read, and a
+/// netlink socket is what is avoided here).
+fn interface_names(socket: BorrowedFd<'_>) -> Result<Vec<String>> {
+    /// Interfaces that the zone made and removed leave gaps; past so many numbers in a row there is none.
+    const GAP: u32 = 64;
+    let (mut names, mut index, mut missing) = (Vec::new(), 1, 0);
+    while missing < GAP {
+        match rustix::net::netdevice::index_to_name(socket, index) {
+            Ok(name) => {
+                missing = 0;
+                names.push(name);
+            }
+            Err(Errno::NODEV) => missing += 1,
+            Err(errno) => return Err(Error::os("ioctl", format!("SIOCGIFNAME, {index}"), errno)),
+        }
+        index += 1;
+    }
+    Ok(names)
 }
 
 fn parse(address: &str) -> Result<IpAddr> {
