@@ -114,7 +114,7 @@ fn carry_out(
     };
     // Whoever suspends a zone takes its lock after it was written down, so that no walk begins afterwards.
     let suspended = matches!(&by, By::Plan { known } if walk.files.suspension() != *known);
-    if suspended || !walk.files.journal_is(walk.facts.journal.as_ref(), host.boot_id()) {
+    if suspended || !walk.is_unwalked_since() {
         walk.look(true);
         return walk.end(true);
     }
@@ -134,6 +134,11 @@ impl Walk<'_> {
     fn end(self, stale: bool) -> Walked {
         let seen = ZoneSeen { facts: self.facts, memory: self.memory, recorded: self.recorded };
         Walked { seen, outcome: self.outcome, stale }
+    }
+
+    /// Whether nobody else walked the zone since this walk's facts were seen.
+    fn is_unwalked_since(&self) -> bool {
+        self.files.journal_is(self.facts.journal.as_ref(), self.memory.written.as_deref(), self.host.boot_id())
     }
 
     fn run(&mut self) {
@@ -290,7 +295,7 @@ impl Walk<'_> {
             evidence,
         };
         if entry.phase != Phase::Intent || !planted("skipped-intent") {
-            self.files.write_journal(&entry)?;
+            self.memory.written = Some(self.files.write_journal(&entry)?);
         }
         self.facts.halt_intent = entry.halt_intent();
         self.facts.journal = Some(entry);

@@ -1,6 +1,7 @@
 //! The files of one zone: in the state folder what outlives a boot of the host, in the run folder what ends with it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use reeve_schema::Zone;
 use reeve_state::difference::Recorded;
@@ -112,6 +113,9 @@ pub struct Memory {
     pub environment: Option<u32>,
     /// A halt that could not finish.
     pub halt: Option<HaltStatus>,
+    /// The journal as this process wrote it last, byte for byte; in no file.
+    #[serde(skip)]
+    pub written: Option<Arc<[u8]>>,
 }
 
 impl Memory {
@@ -351,19 +355,21 @@ impl ZoneFiles {
         self.journal(boot_id).is_some_and(|entry| entry.halt_intent())
     }
 
-    /// Whether the newest entry of the journal is still `expected` (none: that there is none to rely on). Where it is, as it
-    /// mostly is, nothing has to be parsed to see it.
-    pub fn journal_is(&self, expected: Option<&journal::Entry>, boot_id: &str) -> bool {
-        let unchanged = |entry: &journal::Entry| files::is(&self.run.join("journal.json"), &entry.encode());
-        expected.is_some_and(unchanged) || self.journal(boot_id).as_ref() == expected
+    /// Whether the newest entry of the journal is still `expected` (none: that there is none to rely on). Where it is what this
+    /// process wrote, as it mostly is, nothing has to be parsed to see it.
+    pub fn journal_is(&self, expected: Option<&journal::Entry>, written: Option<&[u8]>, boot_id: &str) -> bool {
+        let unchanged = |written: &[u8]| files::is(&self.run.join("journal.json"), written);
+        (expected.is_some() && written.is_some_and(unchanged)) || self.journal(boot_id).as_ref() == expected
     }
 
-    /// Writes the journal's newest entry. Only for who has the zone's lock.
+    /// Writes the journal's newest entry, and returns what is in the file now. Only for who has the zone's lock.
     ///
     /// # Errors
     /// The file that could not be written; the effect must not follow then.
-    pub fn write_journal(&self, entry: &journal::Entry) -> Result<()> {
-        files::swap(&self.run.join("journal.json"), &entry.encode())
+    pub fn write_journal(&self, entry: &journal::Entry) -> Result<Arc<[u8]>> {
+        let bytes = entry.encode();
+        files::swap(&self.run.join("journal.json"), &bytes)?;
+        Ok(bytes.into())
     }
 
     /// What was last told of the zone.
