@@ -62,6 +62,46 @@ fn a_retry_waits_for_whoever_walks_the_zone() {
 }
 
 #[test]
+fn an_end_that_nobody_listened_to_counts() {
+    let mut host = Host::new("unheard");
+    let script = "sleep 0.3; exit 3";
+    let spec = |policy: &str| format!("init:\n  command: [/bin/sh, -c, {script:?}]\n  restart: {policy}\n");
+    for zone in ["asked", "adopted"] {
+        host.zone(zone, "running", &spec("never"));
+    }
+    host.zone("again", "running", &spec("on-failure"));
+    let manifests = host.manifests().display().to_string();
+    host.ok(&["apply", &manifests]);
+    let ended = |host: &Host, zone: &str| host.wait(zone, "ended", |status| status["state"] == "ready").0;
+    for zone in ["asked", "adopted", "again"] {
+        let status = ended(&host, zone);
+        assert_eq!(reason(&status), "NoPass", "wanted running: {status:#}");
+    }
+    let status = ended(&host, "asked");
+    assert_eq!((&status["lastExit"]["environment"], &status["lastExit"]["kind"]["exited"]), (&1.into(), &3.into()));
+    // This one's zoneadmd does not live to say it; zsched knows it as well.
+    let zoneadmd = ended(&host, "adopted")["zoneadmdPid"].as_i64().expect("its zoneadmd") as i32;
+    reeve_kernel::sys::kill(zoneadmd, libc::SIGKILL);
+    let plan = host.reeve(&["plan", &manifests]);
+    let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
+    let has = |words: &[&str]| plan.lines().any(|line| line.split_whitespace().eq(words.iter().copied()));
+    assert!(has(&["!", "asked", "ready"]) && has(&["+", "again", "ready", ">", "running"]), "{plan}");
+
+    host.reeve(&["apply", &manifests]);
+    for zone in ["asked", "adopted"] {
+        let status = ended(&host, zone);
+        assert_eq!((reason(&status), &status["lastExit"]["environment"]), ("InitExited", &1.into()), "{status:#}");
+    }
+    assert_eq!(ended(&host, "again")["lastExit"]["environment"], 2);
+    // Nor does a controller that comes later start it again.
+    host.start_controller();
+    let status = host.wait("again", "started again", |status| status["lastExit"]["environment"] != 2).0;
+    assert_eq!(status["restarts"], 2, "{status:#}");
+    assert_eq!((reason(&ended(&host, "asked")), reason(&ended(&host, "adopted"))), ("InitExited", "InitExited"));
+    host.finish();
+}
+
+#[test]
 fn reboot_inside_gives_a_new_id_and_poweroff_inside_halts() {
     let mut host = Host::new("inside");
     let spec = "init:\n  command: [/usr/bin/sleep, infinity]\n  restart: never\n";

@@ -260,7 +260,8 @@ impl Host {
 
     /// The status of every zone, from the kernel and from what the last walks left. Takes no lock.
     pub fn status(&self) -> HostStatus {
-        let seen = self.looker().host(&mut std::iter::empty());
+        let mut seen = self.looker().host(&mut std::iter::empty());
+        self.hear_ends(&mut seen);
         let items = seen.facts.zones.values().map(|facts| {
             let kept = ZoneFiles::new(self.places(), &facts.name).status();
             pass::status_now(facts, seen.memories.get(&facts.name), seen.recorded.get(&facts.name), kept)

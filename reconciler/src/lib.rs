@@ -22,6 +22,7 @@ pub mod console;
 pub mod controller;
 pub mod desired;
 pub mod drift;
+mod ends;
 pub mod error;
 pub mod git;
 pub mod health;

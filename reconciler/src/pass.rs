@@ -416,6 +416,7 @@ pub fn look_only(host: &Host, world: &mut World) -> Vec<Finding> {
     let mut seen = host.looker().host(&mut world.wanted.keys().map(String::as_str));
     host.looker().strangers(&Resident::all(seen.facts.zones.values()));
     seen.facts.zones.values_mut().for_each(|facts| host.looker().closer(facts));
+    host.hear_ends(&mut seen);
     take_in(world, seen);
     world.take_approvals(host);
     let mut passed = Passed::default();

@@ -106,6 +106,21 @@ impl Zoneadmd {
         Ok((new, snapshot))
     }
 
+    /// What the zone's zoneadmd says is there; none where it cannot be reached or takes longer than `patience`.
+    pub fn ask_what_is_there(places: &Places, zone: &str, patience: Duration) -> Option<Snapshot> {
+        let found = Self::connect(places, zone).ok()??;
+        found.channel.send(&Request::Status.to_bytes(), &[]).ok()?;
+        let deadline = Instant::now() + patience;
+        while found.wait(deadline.saturating_duration_since(Instant::now())).ok()? {
+            match found.receive().ok()? {
+                Reply::Done(snapshot, _) => return Some(snapshot),
+                Reply::Happened(_) => {}
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// The process, where this one started it.
     pub fn process(&self) -> Option<ProcessId> {
         let pid = self.child.pid()?;

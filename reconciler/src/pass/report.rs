@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use reeve_state::ZoneFacts;
 use reeve_state::condition::{self, Claim, Condition, ConditionStatus, ConditionType};
 use reeve_state::difference::Recorded;
 use reeve_state::health::{HealthState, HealthStatus};
 use reeve_state::observed::derive_state;
 use reeve_state::plan::{ZonePlan, ZonePolicy};
 use reeve_state::status::{self, Outcome, ZoneStatus};
+use reeve_state::{ZoneFacts, ZoneState};
 
 use super::World;
 use crate::host::Host;
@@ -67,6 +67,21 @@ fn with_health<'o>(outcome: &'o Outcome, health: Option<&HealthStatus>) -> Cow<'
     Cow::Owned(outcome)
 }
 
+/// What was converged and is seen elsewhere now is converged no more, though no pass has said so yet.
+fn without_a_pass(
+    mut conditions: Vec<Condition>,
+    desired: Option<ZoneState>,
+    state: Option<ZoneState>,
+) -> Vec<Condition> {
+    let was = condition::find(&conditions, ConditionType::Converged).is_some_and(|c| c.status == ConditionStatus::True);
+    if let (true, Some(desired), Some(state)) = (was && desired != state, desired, state) {
+        let message = format!("{state}, wanted {desired}; no pass was made over this zone since");
+        let claim = Claim::is_false(ConditionType::Converged, "NoPass", message);
+        condition::set(&mut conditions, claim, None, crate::store::now());
+    }
+    conditions
+}
+
 /// The status of a zone as it is now, for those who read it without a manifest: what was told last (`kept`) has what only
 /// a pass knows.
 pub fn status_now(
@@ -120,6 +135,7 @@ pub fn status_now(
                 (told, is) if told == is => kept.conditions,
                 _ => now.conditions,
             };
+            let conditions = without_a_pass(conditions, kept.desired, state);
             ZoneStatus {
                 desired: kept.desired,
                 manifest_digest: kept.manifest_digest,

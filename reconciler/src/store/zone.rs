@@ -358,8 +358,9 @@ impl ZoneFiles {
     /// Whether the newest entry of the journal is still `expected` (none: that there is none to rely on). Where it is what this
     /// process wrote, as it mostly is, nothing has to be parsed to see it.
     pub fn journal_is(&self, expected: Option<&journal::Entry>, written: Option<&[u8]>, boot_id: &str) -> bool {
-        let unchanged = |written: &[u8]| files::is(&self.run.join("journal.json"), written);
-        (expected.is_some() && written.is_some_and(unchanged)) || self.journal(boot_id).as_ref() == expected
+        let is = |bytes: &[u8]| files::is(&self.run.join("journal.json"), bytes);
+        let unchanged = |entry: &journal::Entry| written.map_or_else(|| is(&entry.encode()), is);
+        expected.is_some_and(unchanged) || self.journal(boot_id).as_ref() == expected
     }
 
     /// Writes the journal's newest entry, and returns what is in the file now. Only for who has the zone's lock.

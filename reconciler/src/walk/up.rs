@@ -140,12 +140,16 @@ impl Walk<'_> {
     }
 
     /// Whether the plan starts an init where the one before has ended and nobody knew how: what follows that end is for the restart
-    /// policy to say, and the plan to be made anew. A controller's watch on the process can be quicker than what zoneadmd tells it;
-    /// who has not listened to zoneadmd before knows of no end, and plans the same again.
+    /// policy to say, and the plan to be made anew. A controller's watch on the process can be quicker than what zoneadmd tells it; and
+    /// who has not listened to zoneadmd before has yet to ask it.
     pub(super) fn is_overtaken(&mut self) -> Result<bool> {
         let first = self.plan.steps.iter().find(|step| step.action != Action::Live);
         let boots = first.is_some_and(|step| step.name == step_name::START_INIT);
-        if !boots || self.memory.environment.is_none() || self.zoneadmd.is_none() {
+        if !boots || self.memory.environment.is_none() {
+            return Ok(false);
+        }
+        // Where it cannot be reached, the boot will say so.
+        if self.zoneadmd.is_none() && self.reach().is_err() {
             return Ok(false);
         }
         self.hear();
