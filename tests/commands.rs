@@ -7,6 +7,7 @@ use harness::{Host, SLEEPER, shown};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::process::Stdio;
+use std::time::Duration;
 
 #[test]
 fn login_passes_streams_and_exit_status_through_into_running_and_ready_zones() {
@@ -130,6 +131,26 @@ fn one_controller_a_state_folder_and_the_second_says_who_holds_it() {
     assert_eq!(unknown.status.code(), Some(1));
     assert!(shown(&unknown).contains("there is z"), "which there are: {}", shown(&unknown));
     host.wait("z", "running again", |status| status["state"] == "running" && status["initPid"] != before["initPid"]);
+    host.finish();
+}
+
+#[test]
+fn a_controller_in_the_background_of_a_script_ignores_ctrl_c_and_ends_by_sigterm() {
+    let mut host = Host::new("background");
+    host.zone("z", "ready", SLEEPER);
+    let script = host.folder().join("in-background");
+    let text = format!("#!/bin/sh\ntrap '' INT\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_reeve"));
+    std::fs::write(&script, text).expect("the script");
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    host.set_program(&script);
+    host.start_controller();
+    host.wait_state("z", "ready");
+    reeve_kernel::sys::kill(host.controller_pid(), libc::SIGINT);
+    std::thread::sleep(Duration::from_millis(300));
+    host.zone("z", "running", SLEEPER);
+    host.wait_state("z", "running");
+    assert!(host.ended_controller().is_none());
+    host.end_controller(libc::SIGTERM);
     host.finish();
 }
 

@@ -11,6 +11,7 @@ mod checks;
 mod control;
 mod drift;
 mod ear;
+mod ending;
 mod engine;
 mod feed;
 mod happening;

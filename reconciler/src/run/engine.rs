@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use reeve_schema::HostSelf;
 use reeve_state::difference::{Cause, Difference};
 use reeve_state::source::SourceStatus;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::asked::Follower;
 use super::checks::{self, Checks};
 use super::control::Control;
+use super::ending::Ending;
 use super::feed::Feed;
 use super::happening::Happening;
 use super::links::Links;
@@ -24,7 +24,7 @@ use super::stir::Stir;
 use super::worker::{self, Job, Surroundings};
 use super::{WORKERS_DOWN, notify_socket};
 use crate::controller::Tell;
-use crate::error::{OnFile, Result};
+use crate::error::Result;
 use crate::host::{Host, Outcome};
 use crate::monitor::board::{Board, Walk};
 use crate::monitor::traces::Traces;
@@ -189,7 +189,7 @@ impl Engine {
     /// # Errors
     /// Only at the beginning: a signal or socket that cannot be had.
     pub async fn follow(&mut self, mut feed: Feed, mut control: Control) -> Result<()> {
-        let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
+        let mut ending = Ending::open()?;
         let mut links = Links::open();
         self.sentinel = Some(Sentinel::open(self.host.places(), self.around.tell.clone()));
         let watchdog = notify_socket::watchdog();
@@ -241,8 +241,7 @@ impl Engine {
                     self.look_for_strangers();
                 }
                 () = beat(&mut alive) => notify_socket::notify("WATCHDOG=1"),
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
+                () = ending.asked() => break,
             }
         }
         notify_socket::notify("STOPPING=1");
@@ -490,10 +489,6 @@ fn fan_out(
         }
         (observer)(notice);
     })
-}
-
-fn handler(kind: SignalKind) -> Result<Signal> {
-    signal(kind).on("sigaction", std::path::Path::new("signal"))
 }
 
 /// How often everything is looked at again: `REEVE_RESYNC` in seconds, a minute without.
