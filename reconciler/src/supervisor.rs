@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::channel::Channel;
 use reeve_kernel::error::{Context, Error as KernelError};
-use reeve_kernel::observe::start_time;
 use reeve_kernel::wire::{Adoption, Event, Reply, Request, Snapshot, StepName};
 use reeve_state::observed::ProcessId;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -123,8 +122,7 @@ impl Zoneadmd {
 
     /// The process, where this one started it.
     pub fn process(&self) -> Option<ProcessId> {
-        let pid = self.child.pid()?;
-        Some(ProcessId { pid, start_time: start_time(pid)? })
+        self.child.process()
     }
 
     /// The channel, for who speaks for himself.

@@ -9,7 +9,9 @@ use std::sync::OnceLock;
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::channel::Channel;
 use reeve_kernel::error::Context;
+use reeve_kernel::observe::start_time;
 use reeve_kernel::sys::{self, CStrings, Stack};
+use reeve_state::observed::ProcessId;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
@@ -31,7 +33,7 @@ const SPARE: i32 = 10;
 #[derive(Debug, Default)]
 pub(super) struct Child {
     pidfd: Option<OwnedFd>,
-    pid: Option<i32>,
+    process: Option<ProcessId>,
 }
 
 /// The program in a sealed memory file: what runs is what was built, whatever happens to files.
@@ -82,7 +84,8 @@ pub(super) fn start(arguments: [&str; 2], log: BorrowedFd<'_>, cgroup: &Cgroup) 
         127
     };
     let child = sys::vfork(0, Some(cgroup.as_fd()), &Stack::new()?, &mut body)?;
-    Ok((ours, Child { pidfd: Some(child.pidfd), pid: Some(child.pid) }))
+    let process = start_time(child.pid).map(|start_time| ProcessId { pid: child.pid, start_time });
+    Ok((ours, Child { pidfd: Some(child.pidfd), process }))
 }
 
 pub(super) fn null() -> Result<File> {
@@ -97,8 +100,9 @@ pub(super) fn log_file(run: &Path) -> Result<File> {
 }
 
 impl Child {
-    pub fn pid(&self) -> Option<i32> {
-        self.pid
+    /// Which process it is; none where somebody else started it.
+    pub fn process(&self) -> Option<ProcessId> {
+        self.process
     }
 
     /// Whether it still runs; true also of one that somebody else started.
