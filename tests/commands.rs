@@ -150,6 +150,12 @@ fn a_controller_in_the_background_of_a_script_ignores_ctrl_c_and_ends_by_sigterm
     host.zone("z", "running", SLEEPER);
     host.wait_state("z", "running");
     assert!(host.ended_controller().is_none());
+    // That is between whoever started it and Reeve: the zone's programs ignore nothing, SIGPIPE neither.
+    for process in ["1", "self"] {
+        let (_, ignored) = host.inside("z", &format!("grep SigIgn: /proc/{process}/status"));
+        let own = if process == "1" { "0000000000001000" } else { "0000000000000000" };
+        assert!(ignored.contains(own), "{process}: {ignored}");
+    }
     host.end_controller(libc::SIGTERM);
     host.finish();
 }

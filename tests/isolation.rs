@@ -29,6 +29,20 @@ fn two_zones_reach_each_other_over_the_network_and_see_no_other_link() {
 }
 
 #[test]
+fn no_name_that_zone_root_gives_an_interface_keeps_the_zone_from_being_halted() {
+    let host = two_zones("names");
+    // Any byte but a slash, a colon and white space is allowed in one.
+    let made = host.inside(
+        "red",
+        "ip link add name \"$(printf '\\377\\001')\" type veth peer name '$(reboot)' && ip -br link | wc -l",
+    );
+    assert_eq!((made.0, made.1.trim()), (0, "4"), "lo, net0 and the two");
+    host.ok(&["halt", "red"]);
+    host.wait_state("red", "installed");
+    host.finish();
+}
+
+#[test]
 fn processes_of_others_are_neither_seen_nor_signalled() {
     let host = two_zones("processes");
     let others = [host.zone_status("blue"), host.zone_status("idle")];

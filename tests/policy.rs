@@ -79,6 +79,12 @@ fn an_end_that_nobody_listened_to_counts() {
     }
     let status = ended(&host, "asked");
     assert_eq!((&status["lastExit"]["environment"], &status["lastExit"]["kind"]["exited"]), (&1.into(), &3.into()));
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(
+        ended(&host, "asked")["lastExit"],
+        status["lastExit"],
+        "it ended when it ended, and not when somebody heard of it"
+    );
     // This one's zoneadmd does not live to say it; zsched knows it as well.
     let zoneadmd = ended(&host, "adopted")["zoneadmdPid"].as_i64().expect("its zoneadmd") as i32;
     reeve_kernel::sys::kill(zoneadmd, libc::SIGKILL);
@@ -93,10 +99,17 @@ fn an_end_that_nobody_listened_to_counts() {
         assert_eq!((reason(&status), &status["lastExit"]["environment"]), ("InitExited", &1.into()), "{status:#}");
     }
     assert_eq!(ended(&host, "again")["lastExit"]["environment"], 2);
+    // A plan that is carried out later was made with the end that it heard of.
+    // The second end in a row waits for 100 ms.
+    std::thread::sleep(Duration::from_millis(300));
+    let saved = host.folder().join("plan.json").display().to_string();
+    let plan = shown(&host.reeve(&["plan", &manifests, "--out", &saved]));
+    let applied = shown(&host.reeve(&["apply", &saved]));
+    assert_eq!(ended(&host, "again")["lastExit"]["environment"], 3, "{plan}\n{applied}");
     // Nor does a controller that comes later start it again.
     host.start_controller();
-    let status = host.wait("again", "started again", |status| status["lastExit"]["environment"] != 2).0;
-    assert_eq!(status["restarts"], 2, "{status:#}");
+    let status = host.wait("again", "started again", |status| status["lastExit"]["environment"] != 3).0;
+    assert_eq!(status["restarts"], 3, "{status:#}");
     assert_eq!((reason(&ended(&host, "asked")), reason(&ended(&host, "adopted"))), ("InitExited", "InitExited"));
     host.finish();
 }

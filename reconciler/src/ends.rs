@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
-use reeve_state::ZoneState;
 use reeve_state::observed::derive_state;
+use reeve_state::{ZoneFacts, ZoneState};
 
 use crate::host::Inner;
 use crate::observe::HostSeen;
+use crate::store::zone::Memory;
 use crate::supervisor::Zoneadmd;
 use crate::walk;
 
@@ -19,16 +20,22 @@ impl Inner {
     /// Takes in how the init ended of each zone that is Ready and whose environment is not known to have ended.
     pub fn hear_ends(&self, seen: &mut HostSeen) {
         for (name, memory) in &mut seen.memories {
-            let Some(facts) = seen.facts.zones.get_mut(name) else { continue };
-            let is_ready = derive_state(facts).known() == Some(&ZoneState::Ready);
-            if memory.environment.is_none() || !is_ready || !facts.zoneadmd.is_known() {
-                continue;
+            if let Some(facts) = seen.facts.zones.get_mut(name) {
+                self.hear_end(facts, memory);
             }
-            if let Some(snapshot) = Zoneadmd::ask_what_is_there(self.places(), name, PATIENCE)
-                && walk::note_snapshot(memory, &snapshot)
-            {
-                facts.last_exit = memory.policy.restarts.pending;
-            }
+        }
+    }
+
+    /// The same of one zone.
+    pub fn hear_end(&self, facts: &mut ZoneFacts, memory: &mut Memory) {
+        let is_ready = derive_state(facts).known() == Some(&ZoneState::Ready);
+        if memory.environment.is_none() || !is_ready || !facts.zoneadmd.is_known() {
+            return;
+        }
+        if let Some(snapshot) = Zoneadmd::ask_of_end(self.places(), &facts.name, PATIENCE)
+            && walk::note_snapshot(memory, &snapshot)
+        {
+            facts.last_exit = memory.policy.restarts.pending;
         }
     }
 }

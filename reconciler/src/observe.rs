@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use reeve_kernel::netlink::{Link, Rtnl};
 use reeve_kernel::observe::{self as kernel, Detail, Hints, Observer, ZoneObservation, traces};
+use reeve_kernel::platform::network;
 use reeve_kernel::wire::Traces;
 use reeve_state::difference::Recorded;
 use reeve_state::observed::{BridgeFacts, CgroupFacts, InstalledFacts, LinkFacts, ProcessId, RecordedConfig, Who};
@@ -268,8 +269,8 @@ impl Looker {
         let no_cgroup = self.places.zone_cgroup(&facts.name).is_ok_and(|path| {
             std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
         });
-        let absent = |eye: &mut Eye| links.iter().all(|name| matches!(eye.rtnl.is_there(name), Ok(false)));
-        if !no_cgroup || !self.with_eye(absent).unwrap_or(false) || !self.remains(facts).is_absent() {
+        let absent = links.iter().all(|name| matches!(network::has_link(name), Ok(false)));
+        if !no_cgroup || !absent || !self.remains(facts).is_absent() {
             return false;
         }
         let gone = ZoneFacts::absent(&facts.name);

@@ -64,7 +64,9 @@ pub fn walk(host: &Host, planned: &Planned, mut world: World, observer: &Observe
 }
 
 fn check(host: &Host, planned: &Planned, plan: &ZonePlan) -> Result<ZoneSeen> {
-    let seen = host.looker().zone(&plan.name, None);
+    let mut seen = host.looker().zone(&plan.name, None);
+    // The plan was made with it.
+    host.hear_end(&mut seen.facts, &mut seen.memory);
     let stale = |why: &str| Error::refused(format!("the plan is stale: zone {} {why}; plan again", plan.name));
     if derive_state(&seen.facts) != plan.from {
         return Err(stale("is no longer in the state that it was planned from"));

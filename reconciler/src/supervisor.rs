@@ -105,15 +105,19 @@ impl Zoneadmd {
         Ok((new, snapshot))
     }
 
-    /// What the zone's zoneadmd says is there; none where it cannot be reached or takes longer than `patience`.
-    pub fn ask_what_is_there(places: &Places, zone: &str, patience: Duration) -> Option<Snapshot> {
+    /// What the zone's zoneadmd says of a zone whose init is seen to have ended, once it knows of that as well; none where it cannot
+    /// be reached or takes longer than `patience`.
+    pub fn ask_of_end(places: &Places, zone: &str, patience: Duration) -> Option<Snapshot> {
         let found = Self::connect(places, zone).ok()??;
-        found.channel.send(&Request::Status.to_bytes(), &[]).ok()?;
+        let ask = || found.channel.send(&Request::Status.to_bytes(), &[]).ok();
+        ask()?;
         let deadline = Instant::now() + patience;
         while found.wait(deadline.saturating_duration_since(Instant::now())).ok()? {
             match found.receive().ok()? {
-                Reply::Done(snapshot, _) => return Some(snapshot),
-                Reply::Happened(_) => {}
+                Reply::Done(snapshot, _) if snapshot.init == 0 => return Some(snapshot),
+                // It has yet to hear of the end, and tells of it then.
+                Reply::Done(..) => {}
+                Reply::Happened(_) => ask()?,
                 _ => return None,
             }
         }

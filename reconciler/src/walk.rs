@@ -18,7 +18,7 @@ use reeve_state::plan::{Action, Step, ZonePlan, step_name};
 use reeve_state::restart::{ExitKind, ExitReport};
 use reeve_state::status::{DONE, HistoryEntry, Outcome};
 use reeve_state::suspension::Suspension;
-use reeve_state::{Fact, Transition, ZoneFacts, ZoneState, lifecycle, wanted};
+use reeve_state::{Fact, Timestamp, Transition, ZoneFacts, ZoneState, lifecycle, wanted};
 
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -416,14 +416,14 @@ pub fn note_events(memory: &mut Memory, events: &[Event]) -> bool {
     let mut noted = false;
     for event in events {
         if let Event::InitEnded(environment, end) = event {
-            noted |= note_end(memory, *environment, end);
+            noted |= note_end(memory, *environment, end, crate::store::now());
         }
     }
     noted
 }
 
 /// Notes the end of the environment that was started last; an end of another one is old news.
-pub fn note_end(memory: &mut Memory, environment: u32, end: &EndOfInit) -> bool {
+pub fn note_end(memory: &mut Memory, environment: u32, end: &EndOfInit, at: Timestamp) -> bool {
     if memory.environment != Some(environment) {
         return false;
     }
@@ -434,7 +434,7 @@ pub fn note_end(memory: &mut Memory, environment: u32, end: &EndOfInit) -> bool 
         EndOfInit::RebootInside => ExitKind::RebootInside,
         EndOfInit::PoweroffInside => ExitKind::PoweroffInside,
     };
-    let report = ExitReport { kind, at: crate::store::now(), environment };
+    let report = ExitReport { kind, at, environment };
     let manifest = memory.recorded.as_ref().map(|recorded| recorded.manifest.as_ref());
     let limits = manifest.map(wanted::crash_loop).unwrap_or_default();
     memory.policy.restarts = memory.policy.restarts.noted(report, limits);
@@ -448,7 +448,8 @@ pub fn note_snapshot(memory: &mut Memory, snapshot: &Snapshot) -> bool {
         // Also one whose start nobody lived to write down.
         return memory.environment.replace(snapshot.environment) != Some(snapshot.environment);
     }
-    snapshot.last_end.as_ref().is_some_and(|end| note_end(memory, snapshot.environment, end))
+    let noted = |(end, at): &(EndOfInit, u64)| note_end(memory, snapshot.environment, end, Timestamp(*at));
+    snapshot.last_end.as_ref().is_some_and(noted)
 }
 
 /// The plan's name of a step that zoneadmd tells of.

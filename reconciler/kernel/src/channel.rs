@@ -3,6 +3,7 @@
 use crate::error::{Context, Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketAddrUnix, SocketFlags, SocketType,
@@ -10,11 +11,14 @@ use rustix::net::{
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::path::Path;
+use std::time::Duration;
 
 /// The most bytes that one message may have.
 pub const MESSAGE_MAX: usize = 64 * 1024;
 /// The most descriptors that one message may carry.
 pub const FDS_MAX: usize = 8;
+/// How long who connects waits for a place among those who wait for the other side to accept them.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// One end of a connected channel, or a listening socket.
 #[derive(Debug)]
@@ -92,12 +96,16 @@ impl Channel {
     /// Connects to `name` in `folder`.
     ///
     /// # Errors
-    /// ENOENT when nobody bound it, ECONNREFUSED when whoever did is gone.
+    /// ENOENT when nobody bound it, ECONNREFUSED when whoever did is gone, EAGAIN when whoever did has let others wait for so long
+    /// that there is no place to wait in.
     pub fn connect(folder: &Path, name: &str) -> Result<Self> {
         let folder_fd = open_folder(folder)?;
         let socket = socket()?;
+        let limit = |time| set_socket_timeout(&socket, Timeout::Send, time);
+        limit(Some(CONNECT_WITHIN)).at("setsockopt", "SO_SNDTIMEO")?;
         rustix::net::connect(&socket, &address(folder_fd.as_fd(), name)?)
             .at("connect", format!("{}/{name}", folder.display()))?;
+        limit(None).at("setsockopt", "SO_SNDTIMEO")?;
         Ok(Self(socket))
     }
 

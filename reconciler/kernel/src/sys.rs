@@ -515,6 +515,18 @@ pub fn unblock_signals() {
     }
 }
 
+/// Takes what signals do to this process back to what they do to any: what whoever started it ignores is none of its business. A
+/// program ignores SIGPIPE from its start where it is written in Rust, and whatever it executes goes on doing so.
+pub fn default_signals() {
+    // The kernel's struct sigaction: handler, flags, restorer, mask.
+    let (default, size) = ([0u64; 4], size_of::<u64>());
+    // By number: those that the C library keeps for itself, and ignores in what it starts (posix_spawn(3)), it does not change.
+    for signal in 1..=64 {
+        // SAFETY: the action is only read, and has no handler. For SIGKILL and SIGSTOP the call says no.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0usize, size) };
+    }
+}
+
 fn last_errno() -> Errno {
     Errno::from_raw_os_error(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
 }
@@ -1061,27 +1073,44 @@ pub fn peer_credentials(socket: BorrowedFd<'_>) -> Result<libc::ucred> {
     Ok(found)
 }
 
-/// A socket for the interface ioctls of netdevice(7), in the caller's network namespace. It is bound to nothing, so that
-/// the kernel frees it at once when it is closed.
-///
-/// # Errors
-/// The errno of socket(2).
-pub fn interface_socket() -> Result<OwnedFd> {
-    // SAFETY: integers only; returns a new descriptor or -1.
-    unsafe { owned(c_long::from(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))) }
-        .at("socket", "AF_INET, SOCK_DGRAM")
+/// The name of an interface: any bytes but a few, as whoever administers the network namespace likes.
+pub type InterfaceName = [u8; libc::IFNAMSIZ];
+
+/// It as it is shown.
+fn shown(name: &InterfaceName) -> String {
+    String::from_utf8_lossy(name).trim_end_matches('\0').to_owned()
 }
 
-fn interface_request(name: &str) -> Result<libc::ifreq> {
+fn interface_request(name: &InterfaceName) -> libc::ifreq {
     // SAFETY: all zeroes is a valid ifreq.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    if name.len() >= request.ifr_name.len() {
-        return Err(Error::os("ioctl", name, Errno::NAMETOOLONG));
+    request.ifr_name = name.map(|byte| byte as c_char);
+    request
+}
+
+/// The name of the interface with this number in the socket's network namespace (SIOCGIFNAME); none where there is none.
+///
+/// # Errors
+/// The errno of the ioctl.
+pub fn interface_by_number(socket: BorrowedFd<'_>, number: i32) -> Result<Option<InterfaceName>> {
+    let mut request = interface_request(&[0; libc::IFNAMSIZ]);
+    request.ifr_ifru.ifru_ifindex = number;
+    match interface_ioctl(socket, libc::SIOCGIFNAME as libc::Ioctl, &mut request) {
+        Ok(()) => Ok(Some(request.ifr_name.map(|byte| byte as u8))),
+        Err(Errno::NODEV) => Ok(None),
+        Err(errno) => Err(Error::os("ioctl", format!("SIOCGIFNAME, {number}"), errno)),
     }
-    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
-        *to = from as c_char;
-    }
-    Ok(request)
+}
+
+/// Binds a socket to an interface (SO_BINDTODEVICE).
+///
+/// # Errors
+/// ENODEV when there is none of this name, else the errno of setsockopt(2).
+pub fn bind_to_interface(socket: BorrowedFd<'_>, name: &InterfaceName) -> Result<()> {
+    let (level, option, len) = (libc::SOL_SOCKET, libc::SO_BINDTODEVICE, name.len() as libc::socklen_t);
+    // SAFETY: the name and its length are given; it is only read.
+    let bound = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, name.as_ptr().cast(), len) };
+    done(c_long::from(bound)).at("setsockopt", format!("SO_BINDTODEVICE, {}", shown(name)))
 }
 
 fn interface_ioctl(
@@ -1108,43 +1137,48 @@ fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
 ///
 /// # Errors
 /// ENODEV when there is none of this name, else the errno of the ioctl.
-pub fn set_interface_up(socket: BorrowedFd<'_>, name: &str, up: bool) -> Result<()> {
-    let mut request = interface_request(name)?;
+pub fn set_interface_up(socket: BorrowedFd<'_>, name: &InterfaceName, up: bool) -> Result<()> {
+    let mut request = interface_request(name);
     interface_ioctl(socket, libc::SIOCGIFFLAGS as libc::Ioctl, &mut request)
-        .at("ioctl", format!("SIOCGIFFLAGS, {name}"))?;
+        .at("ioctl", format!("SIOCGIFFLAGS, {}", shown(name)))?;
     // SAFETY: SIOCGIFFLAGS has just filled this member of the union.
     let flags = unsafe { request.ifr_ifru.ifru_flags };
     let bit = libc::IFF_UP as i16;
     request.ifr_ifru.ifru_flags = if up { flags | bit } else { flags & !bit };
     interface_ioctl(socket, libc::SIOCSIFFLAGS as libc::Ioctl, &mut request)
-        .at("ioctl", format!("SIOCSIFFLAGS, {name}, up={up}"))
+        .at("ioctl", format!("SIOCSIFFLAGS, {}, up={up}", shown(name)))
 }
 
 /// Gives an interface its first IPv4 address with a prefix of `prefix` bits (SIOCSIFADDR, SIOCSIFNETMASK).
 ///
 /// # Errors
 /// ENODEV when there is none of this name, EINVAL for an address that no interface can have.
-pub fn set_interface_address(socket: BorrowedFd<'_>, name: &str, address: Ipv4Addr, prefix: u8) -> Result<()> {
+pub fn set_interface_address(
+    socket: BorrowedFd<'_>,
+    name: &InterfaceName,
+    address: Ipv4Addr,
+    prefix: u8,
+) -> Result<()> {
     let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
-    let mut request = interface_request(name)?;
+    let mut request = interface_request(name);
     request.ifr_ifru.ifru_addr = socket_address(address);
     interface_ioctl(socket, libc::SIOCSIFADDR as libc::Ioctl, &mut request)
-        .at("ioctl", format!("SIOCSIFADDR, {name}, {address}"))?;
+        .at("ioctl", format!("SIOCSIFADDR, {}, {address}", shown(name)))?;
     request.ifr_ifru.ifru_addr = socket_address(mask.into());
     interface_ioctl(socket, libc::SIOCSIFNETMASK as libc::Ioctl, &mut request)
-        .at("ioctl", format!("SIOCSIFNETMASK, {name}, /{prefix}"))
+        .at("ioctl", format!("SIOCSIFNETMASK, {}, /{prefix}", shown(name)))
 }
 
 /// Whether an interface has an IPv4 address (SIOCGIFADDR).
 ///
 /// # Errors
 /// The errno of the ioctl.
-pub fn has_interface_address(socket: BorrowedFd<'_>, name: &str) -> Result<bool> {
-    let mut request = interface_request(name)?;
+pub fn has_interface_address(socket: BorrowedFd<'_>, name: &InterfaceName) -> Result<bool> {
+    let mut request = interface_request(name);
     match interface_ioctl(socket, libc::SIOCGIFADDR as libc::Ioctl, &mut request) {
         Ok(()) => Ok(true),
         Err(Errno::ADDRNOTAVAIL) => Ok(false),
-        Err(errno) => Err(Error::os("ioctl", format!("SIOCGIFADDR, {name}"), errno)),
+        Err(errno) => Err(Error::os("ioctl", format!("SIOCGIFADDR, {}", shown(name)), errno)),
     }
 }
 
@@ -1152,11 +1186,11 @@ pub fn has_interface_address(socket: BorrowedFd<'_>, name: &str) -> Result<bool>
 ///
 /// # Errors
 /// The errno of the ioctl.
-pub fn clear_interface_address(socket: BorrowedFd<'_>, name: &str) -> Result<()> {
-    let mut request = interface_request(name)?;
+pub fn clear_interface_address(socket: BorrowedFd<'_>, name: &InterfaceName) -> Result<()> {
+    let mut request = interface_request(name);
     request.ifr_ifru.ifru_addr = socket_address(Ipv4Addr::UNSPECIFIED);
     interface_ioctl(socket, libc::SIOCSIFADDR as libc::Ioctl, &mut request)
-        .at("ioctl", format!("SIOCSIFADDR, {name}, 0.0.0.0"))
+        .at("ioctl", format!("SIOCSIFADDR, {}, 0.0.0.0", shown(name)))
 }
 
 /// Adds a default route by `router` through interface `name` (SIOCADDRT).

@@ -135,7 +135,8 @@ pub fn status_now(
                 (told, is) if told == is => kept.conditions,
                 _ => now.conditions,
             };
-            let conditions = without_a_pass(conditions, kept.desired, state);
+            let moved = kept.state != state;
+            let conditions = if moved { without_a_pass(conditions, kept.desired, state) } else { conditions };
             ZoneStatus {
                 desired: kept.desired,
                 manifest_digest: kept.manifest_digest,

@@ -79,6 +79,7 @@ pub(super) fn start(arguments: [&str; 2], log: BorrowedFd<'_>, cgroup: &Cgroup) 
             }
         }
         sys::cloexec_from(4);
+        sys::default_signals();
         sys::unblock_signals();
         let _ = sys::fexecve(program.as_fd(), &argv, &environment);
         127

@@ -148,22 +148,19 @@ impl Walk<'_> {
         if !boots || self.memory.environment.is_none() {
             return Ok(false);
         }
-        // Where it cannot be reached, the boot will say so.
-        if self.zoneadmd.is_none() && self.reach().is_err() {
+        self.hear();
+        if let (Some(zoneadmd), true) = (&mut self.zoneadmd, self.memory.environment.is_some()) {
+            match zoneadmd.request(&Request::Status, Duration::ZERO, &mut |_, _| {}) {
+                Ok(snapshot) if snapshot.init == 0 => drop(super::note_snapshot(&mut self.memory, &snapshot)),
+                Ok(_) => drop(zoneadmd.wait_event(END_WITHIN)),
+                Err(_) => *self.zoneadmd = None,
+            }
+            self.hear();
+        }
+        // Where nobody can be reached, the boot will say so.
+        if self.memory.environment.is_some() && self.zoneadmd.is_none() && self.reach().is_err() {
             return Ok(false);
         }
-        self.hear();
-        let Some(zoneadmd) = self.zoneadmd.as_mut().filter(|_| self.memory.environment.is_some()) else {
-            return self.end_is_known();
-        };
-        // Where it went away, the boot will find another one.
-        let asked = zoneadmd.request(&Request::Status, Duration::ZERO, &mut |_, _| {});
-        match asked {
-            Ok(snapshot) if snapshot.init == 0 => drop(super::note_snapshot(&mut self.memory, &snapshot)),
-            Ok(_) => drop(zoneadmd.wait_event(END_WITHIN)),
-            Err(_) => return Ok(false),
-        }
-        self.hear();
         self.end_is_known()
     }
 

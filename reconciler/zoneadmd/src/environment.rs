@@ -3,6 +3,7 @@
 
 use crate::steps::{self, NOW, micros};
 use crate::supervisor::{ANSWERS_WITHIN, Process, Supervisor, Zsched, unexpected};
+use reeve_kernel::application::now;
 use reeve_kernel::cgroup::Cgroup;
 use reeve_kernel::error::{Context, Error, Result};
 use reeve_kernel::sys;
@@ -186,7 +187,7 @@ impl Supervisor {
     /// zsched says that init ended, and that it has started nothing in its place.
     pub(super) fn init_ended(&mut self, end: EndOfInit) {
         self.next = self.next.take().or(self.handed_over.take());
-        self.last_end = Some(end.clone());
+        self.last_end = Some((end.clone(), now()));
         if let Some(environment) = self.environment.take() {
             self.spent.push(environment.cgroup);
             self.untold.push((environment.number, end));

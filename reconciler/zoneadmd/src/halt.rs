@@ -75,7 +75,7 @@ fn halt_steps(zone: &mut Supervisor, order: &HaltOrder, steps: &mut Steps) -> Re
         Ok(())
     })?;
     steps.detached(detached);
-    steps.run(StepName::Destroy, || destroy(zone, &rtnl))
+    steps.run(StepName::Destroy, || destroy(zone))
 }
 
 /// A zsched that is gone has nothing left to do, whatever it was to do.
@@ -169,7 +169,7 @@ fn left_in(cgroup: &Cgroup) -> Error {
     Error::os("processes", format!("{} in {name}, killed", pids.join(" ")), Errno::TIMEDOUT)
 }
 
-fn destroy(zone: &mut Supervisor, rtnl: &Rtnl) -> Result<()> {
+fn destroy(zone: &mut Supervisor) -> Result<()> {
     let mut events = LinkEvents::open()?;
     if let Some(mut zsched) = zone.zsched.take() {
         zsched.channel.send(&ZschedRequest::Exit.to_bytes(), &[])?;
@@ -204,7 +204,7 @@ fn destroy(zone: &mut Supervisor, rtnl: &Rtnl) -> Result<()> {
     // The kernel cleans the network namespace up meanwhile.
     let _ = std::fs::remove_file(zone.run_folder().join("zsched.sock"));
     let left = if traces::file_system_left(&zone.traces).is_none() { traces::namespace_left } else { traces::left };
-    wait_links_gone(zone, rtnl, &mut events)?;
+    wait_links_gone(zone, &mut events)?;
     wait_freed(zone, left)?;
     Ok(())
 }
@@ -233,13 +233,13 @@ fn wait_freed(zone: &Supervisor, left: impl Fn(&Traces) -> Option<Left>) -> Resu
 
 /// The links go with the network namespace, which the kernel cleans up after its last process. They leave the kernel's
 /// list of links a grace period (15 ms) before it tells of it, so that the list is read again before the event comes.
-fn wait_links_gone(zone: &Supervisor, rtnl: &Rtnl, events: &mut LinkEvents) -> Result<()> {
+fn wait_links_gone(zone: &Supervisor, events: &mut LinkEvents) -> Result<()> {
     let deadline = Instant::now() + gone_within(zone);
     let mut again = FIRST_LOOK;
     loop {
         let mut left_over = None;
         for name in &zone.links {
-            left_over = left_over.or(rtnl.is_there(name)?.then_some(name));
+            left_over = left_over.or(network::has_link(name)?.then_some(name));
         }
         let Some(link) = left_over else { return Ok(()) };
         let left = deadline.saturating_duration_since(Instant::now());

@@ -92,7 +92,8 @@ pub struct Supervisor {
     pub environment: Option<Environment>,
     /// Number of the last environment that was started.
     pub last_number: u32,
-    pub last_end: Option<EndOfInit>,
+    /// How the last one ended, and when, in milliseconds since 1970.
+    pub last_end: Option<(EndOfInit, u64)>,
     pub console: Option<ConsoleLog>,
     pub logins: Logins,
     /// The cgroup of the next environment, with its number: made while nobody waits for it, and zsched has been told of it.

@@ -8,6 +8,7 @@
 mod environments;
 
 use environments::{After, Next};
+use reeve_kernel::application::now;
 use reeve_kernel::application::waiting::Used;
 use reeve_kernel::application::{privileges, reboot};
 use reeve_kernel::channel::{Channel, Message};
@@ -74,7 +75,8 @@ struct Zsched<'a> {
     /// Number of the last application environment; 0 before the first.
     environment: u32,
     logins: BTreeMap<i32, u32>,
-    last_end: Option<EndOfInit>,
+    /// How the last one ended, and when, in milliseconds since 1970.
+    last_end: Option<(EndOfInit, u64)>,
     /// Where reboot(2) of the zone's processes is heard.
     listeners: Vec<OwnedFd>,
     /// What a process inside asked for by reboot(2), until init is gone.
@@ -348,7 +350,7 @@ impl<'a> Zsched<'a> {
             if self.init.as_ref().is_some_and(|init| init.pid == pid) {
                 self.init = None;
                 let end = self.asked_inside.take().unwrap_or_else(|| end_of(status));
-                self.last_end = Some(end.clone());
+                self.last_end = Some((end.clone(), now()));
                 self.spent.extend(self.mounts.take());
                 self.tell_end(end);
             } else if let Some(number) = self.logins.remove(&pid) {

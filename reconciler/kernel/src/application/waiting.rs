@@ -132,6 +132,7 @@ fn settle(streams: Streams<'_>, channel: &Channel, scaffold: Option<OwnedFd>) ->
     // As somebody else it may have become dumpable (fs.suid_dumpable), and zsched, whose memory this is, with it.
     sys::set_undumpable();
     sys::set_name(NAME);
+    sys::default_signals();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     rustix::process::chdir("/").at("chdir", "/")?;
     let listener = privileges::give_up()?;

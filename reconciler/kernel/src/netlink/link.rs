@@ -241,21 +241,6 @@ impl Rtnl {
         self.one_link(0, fill, || name.to_owned())
     }
 
-    /// Whether there is a link of that name. Other than [`Rtnl::link_by_name`] it does not wait for whoever is changing links
-    /// (`SIOCGIFINDEX` reads the kernel's list as it is): while the kernel cleans a network namespace up, a link that it has taken
-    /// off the list is gone.
-    ///
-    /// # Errors
-    /// What ioctl(2) says, other than `ENODEV`.
-    pub fn is_there(&self, name: &str) -> Result<bool> {
-        check_name(name)?;
-        match rustix::net::netdevice::name_to_index(&self.socket, name) {
-            Ok(_) => Ok(true),
-            Err(Errno::NODEV) => Ok(false),
-            Err(errno) => Err(Error::os("ioctl", format!("SIOCGIFINDEX, {name}"), errno)),
-        }
-    }
-
     /// The link of that number, if there is one.
     ///
     /// # Errors

@@ -2,11 +2,12 @@
 //! or deleting one costs the kernel a grace period of 15 ms) and whose host end is a port of a bridge.
 
 use crate::error::{Context, Error, Result};
-use crate::netlink::{Rtnl, Veth};
-use crate::sys;
+use crate::netlink::{HOST_NAME_MAX, Rtnl, Veth};
+use crate::sys::{self, InterfaceName};
 use crate::wire::{Link, PlatformSpec};
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::net::IpAddr;
 
 /// Makes the links from the host's side: the bridge if it is missing, then the pair, host end up and in the bridge.
@@ -83,13 +84,14 @@ pub fn without_ipv6(spec: &PlatformSpec) -> Result<()> {
 /// # Errors
 /// The request that failed.
 pub fn configure(spec: &PlatformSpec) -> Result<()> {
-    let socket = sys::interface_socket()?;
-    sys::set_interface_up(socket.as_fd(), "lo", true)?;
+    let socket = datagram_socket()?;
+    sys::set_interface_up(socket.as_fd(), &interface_name("lo")?, true)?;
     for link in &spec.links {
         let name = link.zone_name.as_str();
+        let own = interface_name(name)?;
         if let Some((address, prefix)) = &link.address {
             match parse(address)? {
-                IpAddr::V4(address) => sys::set_interface_address(socket.as_fd(), name, address, *prefix)?,
+                IpAddr::V4(address) => sys::set_interface_address(socket.as_fd(), &own, address, *prefix)?,
                 address => {
                     let mut rtnl = Rtnl::open()?;
                     let ifindex = index(&mut rtnl, name)?;
@@ -97,7 +99,7 @@ pub fn configure(spec: &PlatformSpec) -> Result<()> {
                 }
             }
         }
-        sys::set_interface_up(socket.as_fd(), name, true)?;
+        sys::set_interface_up(socket.as_fd(), &own, true)?;
         match link.router.as_deref().map(parse).transpose()? {
             Some(IpAddr::V4(router)) => sys::add_default_route(socket.as_fd(), name, router)?,
             Some(router) => {
@@ -147,7 +149,7 @@ pub fn host_ends(rtnl: &mut Rtnl, alias: &str) -> Result<Vec<String>> {
 /// # Errors
 /// The request that failed.
 pub fn unplumb() -> Result<()> {
-    let socket = sys::interface_socket()?;
+    let socket = datagram_socket()?;
     for name in interface_names(socket.as_fd())? {
         // Each removal takes the first address; the next one moves up.
         while sys::has_interface_address(socket.as_fd(), &name)? {
@@ -160,22 +162,49 @@ pub fn unplumb() -> Result<()> {
 
 /// The names of the interfaces in the socket's network namespace (SIOCGIFNAME by number: there is no /proc to read, and a
 /// netlink socket is what is avoided here).
-fn interface_names(socket: BorrowedFd<'_>) -> Result<Vec<String>> {
+fn interface_names(socket: BorrowedFd<'_>) -> Result<Vec<InterfaceName>> {
     /// Interfaces that the zone made and removed leave gaps; past so many numbers in a row there is none.
-    const GAP: u32 = 64;
-    let (mut names, mut index, mut missing) = (Vec::new(), 1, 0);
+    const GAP: i32 = 64;
+    let (mut names, mut number, mut missing) = (Vec::new(), 1, 0);
     while missing < GAP {
-        match rustix::net::netdevice::index_to_name(socket, index) {
-            Ok(name) => {
+        match sys::interface_by_number(socket, number)? {
+            Some(name) => {
                 missing = 0;
                 names.push(name);
             }
-            Err(Errno::NODEV) => missing += 1,
-            Err(errno) => return Err(Error::os("ioctl", format!("SIOCGIFNAME, {index}"), errno)),
+            None => missing += 1,
         }
-        index += 1;
+        number += 1;
     }
     Ok(names)
+}
+
+/// Whether a link of that name is on the kernel's list. One that the kernel has taken off it, while it cleans the network namespace
+/// of the other end up, does not come back. Seen by binding a socket to it: unlike a request of rtnetlink(7) that waits for nobody
+/// who is changing links, and unlike an ioctl of netdevice(7) it has no module loaded where there is none of this name.
+///
+/// # Errors
+/// The call that failed.
+pub fn has_link(name: &str) -> Result<bool> {
+    match sys::bind_to_interface(datagram_socket()?.as_fd(), &interface_name(name)?) {
+        Err(error) if error.errno() == Some(Errno::NODEV) => Ok(false),
+        bound => bound.map(|()| true),
+    }
+}
+
+/// A socket for netdevice(7), in the caller's network namespace. It is bound to no address, so that the kernel frees it at once when
+/// it is closed.
+fn datagram_socket() -> Result<OwnedFd> {
+    rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+        .at("socket", "AF_INET, SOCK_DGRAM")
+}
+
+/// A name as the kernel has it.
+fn interface_name(name: &str) -> Result<InterfaceName> {
+    let mut out = InterfaceName::default();
+    let room = out.get_mut(..name.len()).filter(|room| room.len() <= HOST_NAME_MAX);
+    room.ok_or_else(|| Error::os("ioctl", name, Errno::NAMETOOLONG))?.copy_from_slice(name.as_bytes());
+    Ok(out)
 }
 
 fn parse(address: &str) -> Result<IpAddr> {

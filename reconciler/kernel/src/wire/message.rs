@@ -292,8 +292,8 @@ fields! {
         pub init: i32,
         /// Number of the last application environment, from 1; 0 before the first.
         pub environment: u32,
-        /// How the last one ended, once it has.
-        pub last_end: Option<EndOfInit>,
+        /// How the last one ended, once it has, and when: milliseconds since 1970-01-01T00:00:00Z.
+        pub last_end: Option<(EndOfInit, u64)>,
     }
 }
 
@@ -371,8 +371,8 @@ fields! {
         pub init: bool,
         /// Number of the last application environment, from 1; 0 before the first.
         pub environment: u32,
-        /// How the last one ended, once it has.
-        pub last_end: Option<EndOfInit>,
+        /// How the last one ended, once it has, and when: milliseconds since 1970-01-01T00:00:00Z.
+        pub last_end: Option<(EndOfInit, u64)>,
         /// First host ID of the zone's range.
         pub id_base: u32,
     }
