@@ -111,7 +111,7 @@ fn a_fleet_is_planned_from_what_its_hosts_published() {
     assert_eq!(plan(&["--detailed-exitcode"]).status.code(), Some(2));
 
     // What is planned from afar is what the host itself plans.
-    host.end_controller(libc::SIGINT);
+    host.end_controller(libc::SIGTERM);
     for name in ["web.yaml", "new.yaml"] {
         std::fs::copy(set.join(name), host.manifests().join(name)).expect("copy");
     }
@@ -241,7 +241,7 @@ fn a_push_is_answered_with_the_plan_and_a_mistake_is_refused() {
     // A branch that is deleted is nobody's plan.
     assert!(servers.try_push(&desk.repo, &ssh, ":other").status.success());
     let config = host.folder().join("config.yaml");
-    host.end_controller(libc::SIGINT);
+    host.end_controller(libc::SIGTERM);
     let manifests = host.manifests();
     let output = host.reeve(&["--config", text(&config), "down", text(&manifests), "--purge"]);
     assert!(output.status.success(), "{}", shown(&output));

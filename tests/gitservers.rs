@@ -103,7 +103,7 @@ fn finish(mut host: Host, servers: &Servers, last: u8) {
     let namespaces: BTreeSet<String> = kernel::namespaces_of(&host.cgroup());
     // Before the controller ends: with it goes its network namespace, and with that both ends of the link.
     servers.unplug(last);
-    host.end_controller(libc::SIGINT);
+    host.end_controller(libc::SIGTERM);
     let mut left = kernel::left_over(&host.cgroup(), host.folder(), &namespaces);
     // The controller keeps its cgroup for the zones to come; the link is the test's own, of the host made last.
     left.problems.retain(|problem| !problem.starts_with("cgroup ") && problem != "link eth0");

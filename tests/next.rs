@@ -63,7 +63,7 @@ fn a_zone_comes_up_without_it() {
     assert_ne!(zoneadmd(&host, "b"), next);
     // One that is stopped ends as well.
     sys::kill(waiting(&host, &[next]), libc::SIGSTOP);
-    host.end_controller(libc::SIGINT);
+    host.end_controller(libc::SIGTERM);
     assert!(named(&host, "reeve-next").is_empty(), "it is gone when the controller has ended");
     host.finish();
 }

@@ -167,7 +167,7 @@ fn zones_come_up_in_order_and_go_down_in_reverse() {
     chain.iter().for_each(|(zone, _)| drop(host.wait_state(zone, "installed")));
     in_reverse(&host, chain);
     // Up again without a controller, and down by command.
-    host.end_controller(libc::SIGINT);
+    host.end_controller(libc::SIGTERM);
     host.write("all.yaml", &all.replace("state: installed", "state: running"));
     host.apply();
     for pair in chain.windows(2) {
@@ -401,7 +401,7 @@ fn a_zone_waits_until_another_is_healthy() {
     assert_eq!(host.inside("db", "rm /tmp/good").0, 0);
     host.wait("db", "degraded", |status| condition(status, "Degraded")["status"] == "True");
     assert_eq!(host.state("web"), "running");
-    host.end_controller(libc::SIGINT);
+    host.end_controller(libc::SIGTERM);
     // Without a controller, too, it is waited for.
     host.ok(&["down", manifests.to_str().expect("UTF-8")]);
     host.zone("db", "running", &db("sleep 0.2"));

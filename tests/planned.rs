@@ -76,7 +76,7 @@ fn a_saved_plan_is_carried_out_while_nothing_moves_and_refused_when_something_do
     }
     let said = refused(&host, &file);
     assert!(said.contains("reeve run") && said.contains(&host.controller_pid().to_string()), "{said}");
-    host.end_controller(libc::SIGINT);
+    host.end_controller(libc::SIGTERM);
     assert_eq!(manifests, host.manifests());
     host.finish();
 }

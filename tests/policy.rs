@@ -190,7 +190,7 @@ fn a_controller_that_starts_with_a_bad_set_leaves_zones_as_they_were_configured(
     host.zone("z", "running", SLEEPER);
     host.start_controller();
     let before = host.wait_state("z", "running");
-    host.end_controller(libc::SIGINT);
+    host.end_controller(libc::SIGTERM);
     host.write("z.yaml", &manifest("z", "installed", "hostnam: typo\n"));
     host.start_controller();
     host.wait("z", "looked at again", |_| host.controller_log().contains("hostnam"));

@@ -6,6 +6,7 @@ mod harness;
 use harness::{Host, kernel};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 fn examples() -> String {
@@ -25,8 +26,12 @@ fn fetch(address: &str) -> std::io::Result<String> {
 fn the_quickstart_serves_and_leaves_nothing_behind() {
     let host = Host::new("quickstart");
     let log = std::fs::File::create(host.folder().join("run.log")).expect("run.log");
-    let mut run =
-        host.command(&["run", &examples()]).stdout(log.try_clone().expect("dup")).stderr(log).spawn().expect("run");
+    let quickstart = host.command(&["run", &examples()]);
+    // As in a terminal, wherever this test runs.
+    let mut run = Command::new("env");
+    run.arg("--default-signal=INT").arg(quickstart.get_program()).args(quickstart.get_args());
+    run.envs(quickstart.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut run = run.stdout(log.try_clone().expect("dup")).stderr(log).spawn().expect("run");
     let printed = || std::fs::read_to_string(host.folder().join("run.log")).unwrap_or_default();
     host.wait_state("web", "running");
     host.wait_state("standby", "ready");

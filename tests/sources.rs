@@ -112,7 +112,7 @@ fn a_controller_leaves_zones_from_elsewhere_alone_until_it_has_their_manifest() 
     std::fs::remove_file(host.manifests().join("z.yaml")).expect("remove");
     host.wait_state("z", "installed");
     // The file that it came from first is none of it any more.
-    host.end_controller(libc::SIGINT);
+    host.end_controller(libc::SIGTERM);
     std::fs::write(&other, "# nothing\n").expect("write");
     assert_eq!(names(&host, &["plan", text(&other)]), [""; 0]);
     host.finish();

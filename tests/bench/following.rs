@@ -104,9 +104,9 @@ impl Following {
         }
     }
 
-    /// Ends it, as Ctrl-C does.
+    /// Ends it, also where SIGINT is ignored because the bench runs in the background of a script.
     pub fn end(mut self) -> Result<()> {
-        sys::kill(self.pid(), 2);
+        sys::kill(self.pid(), 15);
         self.child.wait()?;
         Ok(())
     }

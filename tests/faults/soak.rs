@@ -230,7 +230,7 @@ impl Soak {
     }
 
     fn finish(mut self) -> Result<Vec<Problem>> {
-        reeve_kernel::sys::kill(self.controller.id() as i32, libc::SIGINT);
+        reeve_kernel::sys::kill(self.controller.id() as i32, libc::SIGTERM);
         self.controller.wait().map_err(|error| format!("wait for the controller: {error}"))?;
         let left = self.host.take_down();
         Ok(left.problems.into_iter().map(|text| problem(Kind::LeftOver, text)).collect())

@@ -71,7 +71,7 @@ fn a_zones_walk_arrives_as_spans_below_its_pass() {
     host.start_controller_on(&["--config", config.to_str().expect("UTF-8"), "run", "--log-format", "json"]);
     host.wait("web", "converged", |status| status["state"] == "running" && is_converged(status));
     // What waits is sent when the controller ends.
-    host.end_controller(libc::SIGINT);
+    host.end_controller(libc::SIGTERM);
     let requests = collector.taken();
     for request in &requests {
         assert!(request.head.starts_with("post /v1/traces http/1.1\r\n"), "{}", request.head);
@@ -89,7 +89,7 @@ fn a_zones_walk_arrives_as_spans_below_its_pass() {
     put(&Files::default().with("README", "Nothing.\n"), &[&head]);
     host.start_controller_on(&["--config", config.to_str().expect("UTF-8"), "run"]);
     host.wait_state("web", "none");
-    host.end_controller(libc::SIGINT);
+    host.end_controller(libc::SIGTERM);
     assert!(!host.folder().join("run/otlp-request").exists());
     host.finish();
 }
@@ -152,7 +152,7 @@ fn a_collector_that_hangs_holds_nobody_up_and_is_told_of_once() {
     host.start_controller();
     host.wait("web", "converged", is_converged);
     let alone = changes(&host, "alone");
-    host.end_controller(libc::SIGINT);
+    host.end_controller(libc::SIGTERM);
 
     collector.hang(true);
     host.set_variable("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.address());

@@ -211,7 +211,7 @@ fn somebody_looks_at_the_zones_in_a_browser() {
     browser.go(&list, &address("/?state=ready"));
     browser.wait(&list, &says(&["No zone is like that"]));
     assert_eq!(browser.complaints(), [""; 0], "what the browser complains of");
-    host.end_controller(libc::SIGINT);
+    host.end_controller(libc::SIGTERM);
     browser.wait(&list, "document.getElementById('liveness').textContent.startsWith('Not live since')");
     drop(browser);
     host.finish();
