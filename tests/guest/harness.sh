@@ -37,7 +37,7 @@ begin() {
 
 # Ends a test that went well: takes the zones down, and nothing of them may be left.
 finish() {
-  end_controller INT
+  end_controller TERM
   "$REEVE" down "$MANIFESTS" --purge >"$FOLDER/down.log" 2>&1 || fail "reeve down --purge: exit status $?" "$(<"$FOLDER/down.log")"
   nothing_left
 }

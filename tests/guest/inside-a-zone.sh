@@ -84,11 +84,11 @@ test_quickstart() {
   await standby ready
   await archive installed
   until_true "an answer of the zone web" asked 10.77.0.10
-  # Ctrl-C leaves the zones as they are.
+  # The end of the controller leaves the zones as they are.
   status web
   local init=${IS[initPid]}
-  end_controller INT
+  end_controller TERM
   status web
-  same "init after Ctrl-C" "$init" "${IS[initPid]}"
-  asked 10.77.0.10 || fail "no answer after Ctrl-C: $ANSWER"
+  same "init after the controller" "$init" "${IS[initPid]}"
+  asked 10.77.0.10 || fail "no answer after the controller: $ANSWER"
 }
